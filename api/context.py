@@ -30,8 +30,10 @@ CLOCK_SKEW = timedelta(minutes=1)
 Classify = Callable[[Sequence[str]], Classified]
 """Classifies texts, one item each. Raises ModelError, also while the model is being loaded or is busy."""
 
-Push = Callable[[Sequence[ArticleIn], datetime], list[PushResult]]
+Push = Callable[[Sequence[ArticleIn], datetime, str], list[PushResult]]
 """Stores articles durably before it returns; the datetime is the time of the request. One result per article, in order.
+
+The last argument is the name of the token: only the same token can revise an article, and only under the same source.
 
 Raises BrokerError or StoreError if none was stored, or if that is not known: the same articles may be pushed again.
 """

@@ -22,7 +22,7 @@ MAX_ARTICLES, MAX_TEXTS, MAX_LABELS = 500, 64, 100
 MAX_POINTS = 2_000
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE, description="maximum number of items on the page")]
-Cursor = Annotated[str, Meta(max_length=1_000, description="`next` of the previous page; the other parameters must be the same")]
+Cursor = Annotated[str, Meta(max_length=1_000, description="value of `next` on the previous page; all other parameters must be the same")]
 AsOf = Annotated[Instant, Meta(description="return what was known at this time")]
 Since = Annotated[Instant, Meta(description="at or after this time")]
 Until = Annotated[Instant, Meta(description="before this time")]
@@ -89,7 +89,9 @@ class SeriesHistoryQuery(RequestModel, frozen=True, kw_only=True):
 
     since: Since | None = None
     until: Until | None = None
-    step_s: Annotated[int, Meta(ge=60, le=7 * 86_400, description=f"width of a point, seconds; at most {MAX_POINTS:,} points")] = 3600
+    step_s: Annotated[
+        int, Meta(ge=60, le=7 * 86_400, description=f"width of a point in seconds; the period may have at most {MAX_POINTS:,} points")
+    ] = 3600
     as_of: AsOf | None = None
 
 
@@ -182,7 +184,7 @@ class ArticleIn(RequestModel, frozen=True, kw_only=True):
     """An article to process like a crawled one. It needs a title or a text; the same article pushed again has the same id.
 
     Attributes:
-        guid: id of the source itself, for articles without a URL
+        guid: id of the source itself; with a URL, both identify the article
         companies: company codes that the source attached, such as "00700.HK"
     """
 

@@ -95,7 +95,9 @@ def push_articles(context: RequestContext[requests.NoQuery, requests.UncheckedAr
     results = {
         index: types.PushResult(index=index, accepted=False, reason=reason) for index, reason in enumerate(items) if isinstance(reason, str)
     }
-    pushed: Sequence[types.PushResult] = context.backends.push([article for _, article in valid], context.now) if valid else ()
+    pushed: Sequence[types.PushResult] = (
+        context.backends.push([article for _, article in valid], context.now, context.token.name) if valid else ()
+    )
     for (index, _), result in zip(valid, pushed, strict=True):
         results[index] = msgspec.structs.replace(result, index=index)
     accepted = sum(result.accepted for result in results.values())

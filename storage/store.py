@@ -1,6 +1,8 @@
 """The store: one object with a table class per subject, over either ClickHouse client.
 
-store.articles           articles with scores, and their keys                  (articles, article_keys, lsh_bands)
+store.articles           articles with scores, and their keys                  (articles, article_keys, lsh_bands, story_leads)
+store.revisions          earlier versions of articles                          (article_revisions)
+store.links              links that several sources list                       (article_links)
 store.mentions           which series each article belongs to                  (mentions, dirty_hours)
 store.rollups            sentiment of series by hour, six hours and day        (rollups, rollup_watermarks)
 store.stories            near-duplicates, co-mentioned companies               (mentions, articles)
@@ -67,6 +69,7 @@ from storage.tables.notifications import AlertGroup, AlertGroupTable, Replay, Re
 from storage.tables.peaks import PeakRow, PeakTable
 from storage.tables.quality import DailyPredictions, LabelledPrediction, ModelUse, QualityQueries
 from storage.tables.repeats import RepeatTable, StoredRepeat
+from storage.tables.revisions import LinkedArticle, LinkTable, Revision, RevisionCounts, RevisionTable
 from storage.tables.rollups import RollupTable
 from storage.tables.search import ArticleSearch, ArticleVersion, Criteria, SearchCursor, SearchPage
 from storage.tables.stories import CompanyProfile, Side, StoryCoverage, StoryQueries
@@ -113,6 +116,8 @@ __all__ = [
     "LastAlert",
     "Latency",
     "LatencyStage",
+    "LinkTable",
+    "LinkedArticle",
     "LoginFailureTable",
     "MentionTable",
     "MinuteCounts",
@@ -123,6 +128,9 @@ __all__ = [
     "RepeatTable",
     "Replay",
     "ReplayTable",
+    "Revision",
+    "RevisionCounts",
+    "RevisionTable",
     "RollupTable",
     "SavedView",
     "SavedViewTable",
@@ -145,6 +153,7 @@ __all__ = [
     "StoredArticle",
     "StoredRepeat",
     "StoryCoverage",
+    "StoryLead",
     "StoryQueries",
     "SuppressedDelivery",
     "TableChanges",
@@ -160,6 +169,8 @@ __all__ = [
 _BY_MONTH = {
     "articles": "published_at",
     "lsh_bands": "published_at",
+    "story_leads": "published_at",
+    "article_links": "published_at",
     "mentions": "published_at",
     "dirty_hours": "hour",
     "rollups": "start",
@@ -175,6 +186,8 @@ class Store:
     def __init__(self, client: ClickHouse, min_materiality: float = MIN_MATERIALITY) -> None:
         self.client = client
         self.articles = ArticleTable(client)
+        self.revisions = RevisionTable(client)
+        self.links = LinkTable(client)
         self.sources = SourceQueries(client)
         self.mentions = MentionTable(client, min_materiality)
         self.changes = TableChanges(client)

@@ -82,6 +82,7 @@ def layout(view: View, key: str) -> Any:
                                         [html.Div(id="ar-text"), dcc.Loading(html.Div(id="ar-explanation"), delay_show=300)],
                                         tools=why,
                                     ),
+                                    html.Div(id="ar-revisions"),
                                     panel(words("article.copies"), html.Div(id="ar-copies"), note=words("article.copies_help")),
                                 ]
                             ),
@@ -108,8 +109,9 @@ def head(found: ArticleView, view: View) -> Any:
         (words("column.source"), plain(score.source, 80)),
         (words("search.genre"), words(f"genre.{score.genre}")),
         (words("search.language"), words(f"lang.{score.language}")),
-        (words("article.published"), i18n.clock(score.published_at, view.tz)),
+        (words("article.published"), i18n.clock(score.published_at, view.tz) if score.counts else words("article.undated")),
         (words("article.fetched"), i18n.clock(latest.fetched_at, view.tz)),
+        *([(words("article.trust"), words(f"trust.{latest.trust}"))] if latest.trust else []),
         *([(words("article.flags"), ("；" if view.language == "zh" else "; ").join(flags))] if flags else []),
         (words("article.id"), score.id),
     ]
@@ -145,6 +147,26 @@ def copies(found: ArticleView, view: View) -> Any:
     return html.Ul(items, className="articles")
 
 
+def revisions(found: ArticleView, view: View) -> Any:
+    """The texts that the source replaced, with the sentiment before and after; nothing where it replaced none."""
+    if not found.revisions:
+        return None
+    items = []
+    for each in found.revisions:
+        name, p = sentiment_of(each.p_negative, each.p_neutral, each.p_positive)
+        moment = i18n.text("article.replaced", view.language, moment=i18n.when(each.at, view.tz, view.language))
+        changed = None
+        if each.sentiment != each.next_sentiment:
+            values = {"before": _named(each.sentiment, view), "after": _named(each.next_sentiment, view)}
+            changed = html.Strong(i18n.text("article.sentiment_changed", view.language, **values))
+        text = html.Details([html.Summary(html.Bdi(plain(each.title or each.text, 200))), html.Div(html.Bdi(body(each.text)))])
+        items.append(
+            html.Li([html.Div([text, sentiment(name, p, view)], className="row"), changed, html.Div(moment, className="muted small")])
+        )
+    title, note = (i18n.text(f"article.{key}", view.language) for key in ("revisions", "revisions_help"))
+    return panel(title, html.Ul(items, className="articles"), note=note)
+
+
 def register(app: dash.Dash, reads: Reads) -> None:
     """Register the refresh of the page."""
     outputs = [
@@ -156,6 +178,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
         Output("ar-feedback", "children"),
         Output("ar-labels", "children"),
         Output("ar-copies", "children"),
+        Output("ar-revisions", "children"),
         Output("ar-seen", "data"),
     ]
 
@@ -188,6 +211,7 @@ def register(app: dash.Dash, reads: Reads) -> None:
             parts.new("feedback", found.score.model, lambda: feedback_form(found, view)),
             parts.new("labels", revision(labels), lambda: label_list(labels, view)),
             parts.new("copies", found.revision, lambda: copies(found, view)),
+            parts.new("revisions", found.revision, lambda: revisions(found, view)),
             parts.kept,
         ]
 
@@ -288,7 +312,8 @@ def scores(found: ArticleView, view: View) -> Any:
         name = plain(surfaces.get(item.company, ""), 60)
         link = dcc.Link(html.Bdi(name or plain(item.company, 60)), href=series_href(company_series(item.company), view))
         key = html.Span(f" {plain(item.company, 40)}", className="muted small") if name else None
-        rows.append(_row([link, key], (item.p_negative, item.p_neutral, item.p_positive), view))
+        role = html.Span(f" {words(f'article.role.{item.role}')}", className="muted small") if item.role != "subject" else None
+        rows.append(_row([link, key, role], (item.p_negative, item.p_neutral, item.p_positive), view))
     head = [html.Th(words("article.towards")), *(html.Th(_named(name, view)) for name in GLYPHS)]
     topics = [_chip(topic_series(key), f"{p:.0%}", view) for key, p in score.topics.items()]
     sectors = dict.fromkeys(item.sector for item in score.companies if item.sector)
@@ -324,7 +349,8 @@ def _materiality(found: ArticleView, view: View) -> list[Any]:
     if own is not None:
         filled = html.Span(style={"width": f"{own.p_relevant:.0%}"})
         shown.append(html.Span(filled, className="meter materiality-bar", **{"aria-hidden": "true"}))
-    left_out = html.P(i18n.text("materiality.left_out", view.language), className="muted small")
+    reason = "materiality.left_out" if found.score.counts else "article.undated_left_out"
+    left_out = html.P(i18n.text(reason, view.language), className="muted small")
     return [html.Div(shown, className="row start"), *([] if found.counts else [left_out])]
 
 

@@ -9,13 +9,23 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from core.records import Alert, Score, is_material
+from core.records import Alert, Score
 from core.series import MARKET, company_series, key_of, kind_of
 from dashboard.reads.usual import PAST, PAST_READ, Usual, make_fitter, step_of, usual_bands
 from dashboard.time_ranges import Range, bounds, starts
 from stats.minute_counts import EMPTY, HOUR_S, StoryCounts
 from stats.seasonal_baseline import BaselineFitter
-from storage.store import ArticleRow, ArticleVersion, CompanyProfile, SentimentPoint, SentimentSeries, SeriesTotal, Store, StoryCoverage
+from storage.store import (
+    ArticleRow,
+    ArticleVersion,
+    CompanyProfile,
+    Revision,
+    SentimentPoint,
+    SentimentSeries,
+    SeriesTotal,
+    Store,
+    StoryCoverage,
+)
 from storage.tables.rollups import KINDS
 from storage.tables.search import LEAD_CHARS
 from storage.tables.stories import COPIES_WITHIN
@@ -36,13 +46,15 @@ class ArticleView(msgspec.Struct, frozen=True, kw_only=True):
         score: the latest one.
         versions: text and score of each model version, latest first.
         copies: other articles of its story, oldest first.
-        counts: whether alerts and charts count it: not where its materiality is too low.
+        revisions: earlier texts, newest first.
+        counts: whether alerts and charts count it: not where its materiality is too low or its time unknown.
     """
 
     score: Score
     versions: list[ArticleVersion]
     copies: list[ArticleRow]
     counts: bool = True
+    revisions: list[Revision] = []
     revision: str = ""
 
 
@@ -102,8 +114,9 @@ def read_article(store: Store, article_id: str) -> ArticleView | None:
     found = sorted(
         store.articles.by_id(copies, moment - COPIES_WITHIN, moment + COPIES_WITHIN), key=lambda article: (article.published_at, article.id)
     )
-    counts = is_material(scores[0].materiality, store.mentions.min_materiality)
-    return ArticleView(score=scores[0], versions=versions, copies=[lead(article) for article in found], counts=counts)
+    counts = scores[0].counts_for(store.mentions.min_materiality)
+    revisions = store.revisions.of(article_id)
+    return ArticleView(score=scores[0], versions=versions, copies=[lead(article) for article in found], counts=counts, revisions=revisions)
 
 
 def lead(article: ArticleRow) -> ArticleRow:

@@ -32,6 +32,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "article.flags": ("Corrections", "采集修正"),
     "flag.cut": ("the text was too long and was truncated", "正文过长，已截断"),
     "flag.date": ("no reliable publication time; alerts and charts do not count the article", "发布时间不可靠，不计入告警和图表"),
+    "flag.bytes": ("damaged characters were removed", "已去除损坏的字符"),
     "flag.zone": ("unknown time zone; the time zone of the source is used", "时区无法识别，按来源所在时区处理"),
     "article.undated": ("time unknown", "时间不详"),
     "article.id": ("Article ID", "文章编号"),

@@ -99,9 +99,9 @@ def identify(entries: Sequence[Entry], keys: Sequence[EntryKeys], seen: Iterable
 
 def _without_repeats(entries: Sequence[Entry], keys: Sequence[EntryKeys]) -> tuple[list[Identified], list[Identified]]:
     """Of entries that differ in nothing but their time, the one whose time sorts last is kept."""
-    groups: dict[EntryKeys, list[Identified]] = defaultdict(list)
-    for index, (entry, own) in enumerate(zip(entries, keys, strict=True)):
-        groups[own._replace(time=0)].append(Identified(entry, index, own))
+    groups: dict[Hashable, list[Identified]] = defaultdict(list)
+    for place, (entry, own) in enumerate(zip(entries, keys, strict=True)):
+        groups[_address_and_title(own), own.raw].append(Identified(entry, place, own))
     kept = {max(group, key=lambda each: (each.entry.published, -each.place)).place for group in groups.values()}
     every = sorted((each for group in groups.values() for each in group), key=lambda each: each.place)
     return [each for each in every if each.place in kept], [each for each in every if each.place not in kept]
@@ -125,6 +125,10 @@ def _has_address(keys: EntryKeys) -> bool:
     return bool(keys.guid or keys.link)
 
 
+def _address_and_title(keys: EntryKeys) -> Hashable:
+    return keys.guid, keys.link, keys.title
+
+
 def _all(*names: str) -> Key:
     """The fields, where all of them are there."""
     return lambda keys: found if all(found := tuple(getattr(keys, name) for name in names)) else None
@@ -132,9 +136,10 @@ def _all(*names: str) -> Key:
 
 MATCHES: tuple[tuple[Key, Test], ...] = (
     (lambda keys: keys, lambda _one, _other: True),
-    (lambda keys: keys._replace(time=0), lambda one, other: _has_address(one) or not _time_differs(one, other)),  # the time of the visit
-    (lambda keys: keys._replace(raw=0), lambda _one, _other: True),  # another text
-    (lambda keys: keys._replace(raw=0, time=0), lambda one, other: _has_address(one) or not _time_differs(one, other)),
+    # a feed that writes the time of the visit
+    (lambda keys: (_address_and_title(keys), keys.raw), lambda one, other: _has_address(one) or not _time_differs(one, other)),
+    (lambda keys: (_address_and_title(keys), keys.time), lambda _one, _other: True),  # another text
+    (_address_and_title, lambda one, other: _has_address(one) or not _time_differs(one, other)),
     (_all("guid", "link"), lambda _one, _other: True),  # another title
     # another guid: an article, unless its text and its time differ too
     (_all("link", "title"), lambda one, other: not (_guid_differs(one, other) and _time_differs(one, other) and one.raw != other.raw)),
@@ -144,8 +149,12 @@ MATCHES: tuple[tuple[Key, Test], ...] = (
     (_all("link"), lambda one, other: not (_guid_differs(one, other) and _time_differs(one, other))),
     # another link: with another title or time it is a new article
     (_all("guid"), lambda one, other: not _time_differs(one, other) and (one.title == other.title or not (one.link and other.link))),
-    # no links: another guid, or none
-    (lambda keys: keys.title if keys.title and not keys.link else None, lambda one, other: not _time_differs(one, other)),
+    # no links: another guid with the same text, or none
+    (lambda keys: (keys.title, keys.raw) if not keys.link else None, lambda one, other: not _time_differs(one, other)),
+    (
+        lambda keys: keys.title if keys.title and not keys.link else None,
+        lambda one, other: not _time_differs(one, other) and not _guid_differs(one, other),
+    ),
 )
 """(key, test) of each step: entries with the same key are versions of one article, if no other entry of the document and no other
 earlier entry has it, and the test of the two holds."""
@@ -156,6 +165,8 @@ def _matches(entries: Sequence[Identified], known: Sequence[SeenEntry]) -> dict[
     found: dict[int, SeenEntry] = {}
     taken: set[str] = set()
     for key, holds in MATCHES:
+        if len(found) == len(entries) or len(taken) == len(known):
+            break
         now, before = defaultdict(list), defaultdict(list)
         for each in entries:
             now[key(each.keys)].append(each)
@@ -173,9 +184,11 @@ def _matches(entries: Sequence[Identified], known: Sequence[SeenEntry]) -> dict[
 
 def _new_identities(new: Sequence[Identified], entries: Sequence[Identified], known: Sequence[SeenEntry]) -> dict[int, Identified]:
     """The new entries with what identifies them, by place."""
+    if not new:
+        return {}
     every = [*(each.keys for each in entries), *(seen.keys for seen in known)]
     links, guids = Counter(keys.link for keys in every), Counter(keys.guid for keys in every)
-    combined = [(fields, Counter(map(fields, every))) for fields in _COMBINED] if new else []
+    combined = [(fields, Counter(map(fields, every))) for fields in _COMBINED]
     found = {}
     for each in new:
         if each.keys.link and links[each.keys.link] == 1:

@@ -9,21 +9,32 @@ from typing import Any, NamedTuple
 import msgspec
 
 from core.chunks import chunks
-from core.records import OLDEST, CompanyScore, MaterialityScore, Score, Scored, WatchlistScore
+from core.records import OLDEST, UNCOUNTED_FLAGS, CompanyScore, MaterialityScore, Score, Scored, WatchlistScore
+from core.text_folding import has_latin_variants
 from storage.clickhouse import ClickHouse, Value
 from storage.tables.mentions import counted, of_one, parameters_of
 from storage.timestamps import from_epoch, new_version, split_by_months, to_epoch
 
 FIRST_SEARCH = timedelta(hours=1)
+MAX_STORIES_PER_BAND = 32
+"""Stories returned for one LSH band, the newest first: thousands share that of a template, but a copy shares other bands too."""
 
 
 class ArticleKey(NamedTuple):
-    """The key of a stored article; published_at and story never change after the first arrival."""
+    """The key of a stored article; published_at, story and owner never change after the first arrival."""
 
     published_at: datetime
     story: str
     fingerprint: int
     model: str
+    owner: str = ""
+
+
+class StoryLead(NamedTuple):
+    """The publication time of a story's first article, and its lead (ingest.text.copies.Lead.stored)."""
+
+    published_at: datetime
+    lead: str
 
 
 class ArticleRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +56,12 @@ class ArticleRow(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     surfaces: tuple[str, ...] = ()
     materiality: MaterialityScore | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def has_time(self) -> bool:
+        """Whether `published_at` is trustworthy."""
+        return not UNCOUNTED_FLAGS.intersection(self.flags)
 
 
 class Totals(NamedTuple):
@@ -58,7 +75,7 @@ class Totals(NamedTuple):
 
 _COLUMNS = (
     "id, url, source, language, title, text, toUInt32(published_at), story, topics, companies, p_negative, p_neutral, p_positive, model, "
-    "surfaces, materiality"
+    "surfaces, materiality, flags"
 )
 
 
@@ -86,6 +103,7 @@ def article_of(row: Sequence[Any]) -> ArticleRow:
         model=row[13],
         surfaces=tuple(row[14]),
         materiality=materiality_of(row[15]),
+        flags=tuple(row[16]),
     )
 
 
@@ -117,6 +135,7 @@ class ArticleTable:
                 "language": [article.language for article in articles],
                 "title": [article.title for article in articles],
                 "text": [article.text for article in articles],
+                "latin_variants": [int(has_latin_variants(f"{article.title}\n{article.text}")) for article in articles],
                 "published_at": [to_epoch(score.published_at) for score in scores],
                 "fetched_at": [to_epoch(article.fetched_at) for article in articles],
                 "story": [score.story for score in scores],
@@ -124,6 +143,7 @@ class ArticleTable:
                 "companies": [[company.company for company in score.companies] for score in scores],
                 "surfaces": [[mention.surface for mention in article.mentions] for article in articles],
                 "sectors": [[company.sector for company in score.companies] for score in scores],
+                "roles": [[company.role for company in score.companies] for score in scores],
                 "company_negative": [[company.p_negative for company in score.companies] for score in scores],
                 "company_neutral": [[company.p_neutral for company in score.companies] for score in scores],
                 "company_positive": [[company.p_positive for company in score.companies] for score in scores],
@@ -137,10 +157,16 @@ class ArticleTable:
                 "materiality": [list(msgspec.structs.astuple(score.materiality)) if score.materiality else [] for score in scores],
                 "model": [score.model for score in scores],
                 "scored_at": [to_epoch(score.scored_at) for score in scores],
+                "trust": [article.trust for article in articles],
                 "version": [version] * len(scored),
             },
         )
-        bands = [(band, to_epoch(item.score.published_at), item.score.story) for item in scored for band in item.article.lsh_bands]
+        bands = [
+            (band, to_epoch(item.score.published_at), item.score.story)
+            for item in scored
+            if item.score.counts
+            for band in item.article.lsh_bands
+        ]
         self._client.insert(
             "lsh_bands",
             {"band": [row[0] for row in bands], "published_at": [row[1] for row in bands], "story": [row[2] for row in bands]},
@@ -156,6 +182,7 @@ class ArticleTable:
                 "story": [item.score.story for item in scored],
                 "fingerprint": [item.article.fingerprint for item in scored],
                 "model": [item.score.model for item in scored],
+                "owner": [item.article.revised_by for item in scored],
                 "version": [new_version()] * len(scored),
             },
         )
@@ -165,27 +192,61 @@ class ArticleTable:
         if not ids:
             return {}
         rows = self._client.query(
-            "SELECT id, toUInt32(published_at), story, fingerprint, model FROM article_keys FINAL WHERE id IN {ids:Array(String)}",
+            "SELECT id, toUInt32(published_at), story, fingerprint, model, owner FROM article_keys FINAL WHERE id IN {ids:Array(String)}",
             ids=ids,
         )
-        return {row[0]: ArticleKey(from_epoch(row[1]), row[2], int(row[3]), row[4]) for row in rows}
+        return {row[0]: ArticleKey(from_epoch(row[1]), row[2], int(row[3]), row[4], row[5]) for row in rows}
 
-    def stories(self, bands: Sequence[int], since: datetime, until: datetime) -> dict[int, str]:
-        """The earliest story in [since, until) with each of these LSH bands; bands without one are left out. Raises StoreError."""
+    def stories(self, bands: Sequence[int], since: datetime, until: datetime) -> dict[int, list[str]]:
+        """The newest stories in [since, until) with each of these LSH bands; bands without one are left out. Raises StoreError."""
         if not bands:
             return {}
         rows = self._client.query(
             """
-            SELECT band, argMin(story, published_at) FROM lsh_bands
+            SELECT band, story FROM lsh_bands
             WHERE band IN {bands:Array(UInt64)}
               AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
-            GROUP BY band
+            GROUP BY band, story ORDER BY band, max(published_at) DESC, story LIMIT {limit:UInt32} BY band
             """,
             bands=bands,
             since=to_epoch(since),
             until=to_epoch(until),
+            limit=MAX_STORIES_PER_BAND,
         )
-        return {int(row[0]): row[1] for row in rows}
+        found: dict[int, list[str]] = {}
+        for band, story in rows:
+            found.setdefault(int(band), []).append(story)
+        return found
+
+    def insert_leads(self, leads: Mapping[str, StoryLead]) -> None:
+        """Store the leads of stories, with which later articles are compared. Raises StoreError."""
+        for some in split_by_months(list(leads.items()), lambda item: item[1].published_at):
+            self._client.insert(
+                "story_leads",
+                {
+                    "story": [story for story, _ in some],
+                    "published_at": [to_epoch(lead.published_at) for _, lead in some],
+                    "lead": [lead.lead for _, lead in some],
+                    "version": [new_version()] * len(some),
+                },
+            )
+
+    def leads(self, stories: Sequence[str], since: datetime, until: datetime) -> dict[str, StoryLead]:
+        """The leads of those of `stories` that began in [since, until). Raises StoreError."""
+        if not stories:
+            return {}
+        rows = self._client.query(
+            """
+            SELECT story, toUInt32(argMax(published_at, version)), argMax(lead, version) FROM story_leads
+            WHERE story IN {stories:Array(String)}
+              AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
+            GROUP BY story
+            """,
+            stories=stories,
+            since=to_epoch(since),
+            until=to_epoch(until),
+        )
+        return {row[0]: StoryLead(from_epoch(row[1]), row[2]) for row in rows}
 
     def latest(
         self, limit: int = 100, *, since: datetime | None = None, until: datetime | None = None, language: str = ""
@@ -303,7 +364,7 @@ class ArticleTable:
             """
             SELECT id, source, language, toUInt32(published_at), story, p_negative, p_neutral, p_positive, topics, topic_p,
                    companies, sectors, company_negative, company_neutral, company_positive, model, toUInt32(scored_at), genre, risks,
-                   risk_p, materiality
+                   risk_p, materiality, flags, roles
             FROM articles
             WHERE id IN {ids:Array(String)}
               AND published_at >= toDateTime({since:UInt32}) AND published_at < toDateTime({until:UInt32})
@@ -328,11 +389,12 @@ class ArticleTable:
                 topics=dict(zip(row[8], row[9], strict=True)),
                 risks=dict(zip(row[18], row[19], strict=True)),
                 companies=tuple(
-                    CompanyScore(company=company, sector=sector, p_negative=negative, p_neutral=neutral, p_positive=positive)
-                    for company, sector, negative, neutral, positive in zip(*row[10:15], strict=True)
+                    CompanyScore(company=company, sector=sector, role=role, p_negative=negative, p_neutral=neutral, p_positive=positive)
+                    for company, sector, negative, neutral, positive, role in zip(*row[10:15], row[22], strict=True)
                 ),
                 watchlists=tuple(watchlists.get(row[0], ())),
                 materiality=materiality_of(row[20]),
+                counts=not UNCOUNTED_FLAGS.intersection(row[21]),
                 model=row[15],
                 scored_at=from_epoch(row[16]),
             )

@@ -20,11 +20,12 @@ import msgspec
 
 from core import log, metrics
 from core.chunks import chunks
-from core.records import Alert, Article, Score, Scored, is_material
+from core.records import Alert, Article, Score, Scored, is_material, text_fingerprint
 from core.settings import Settings
+from core.taxonomy import sentiment_of
 from models.inference.classifier import Classifier, Document, Prediction, current_model, run_smoke_test
 from models.inference.repeats import NO_REPEATS
-from storage.store import ArticleKey, DeadLetter, Delivery, Store
+from storage.store import ArticleKey, DeadLetter, Delivery, Revision, Store, StoryLead
 from stream.delivery.delivery_scheduler import DeliveryScheduler
 from stream.delivery.group_planner import GroupPlanner
 from stream.delivery.suppression import SuppressionPolicy, Suppressor
@@ -35,14 +36,13 @@ from stream.detection.limit_rule import LimitRule
 from stream.detection.outage import OutageRule
 from stream.detection.outage_monitor import OutageMonitor
 from stream.detection.rules import AlertRules
+from stream.detection.sentiment_guard import SentimentGuard
 from stream.detection.spike_rule import SpikeRule
 from stream.retry import DutyCycle, RetryPolicy, isolate, retry_each, retrying
 from stream.watchlists.matcher import Matcher, MatcherUpdates, NoMatcherUpdates
 from stream.worker.batches import (
     BatchResult,
     RawMessage,
-    ambiguous_stories,
-    assign_stories,
     dead_letter,
     decode_batch,
     latest_versions,
@@ -52,12 +52,12 @@ from stream.worker.batches import (
 )
 from stream.worker.circuit_breaker import CircuitBreaker, load_circuit_breaker
 from stream.worker.dead_letters import DeadLetterWriter, is_rejection
+from stream.worker.ownership import link_of, linked_article, separate_owners
 from stream.worker.prediction_cache import PredictionCache
 from stream.worker.progress import LostMessages
 from stream.worker.source_boilerplate import ArticleText, SourceBoilerplate, read_article
+from stream.worker.stories import find_stories
 
-STORY_WINDOW = timedelta(hours=72)
-"""Copies of a story are published within three days of it, before or after: sources report late."""
 RULE_POLL_INTERVAL = timedelta(seconds=30)
 
 RecordT = TypeVar("RecordT", Article, Score, Alert)
@@ -141,13 +141,14 @@ class Pipeline:
         self._resolver = AutoResolver(store, resolve_after_s)
         self._prediction_cache, self._boilerplate = PredictionCache(), SourceBoilerplate(store.repeats)
         self._matcher, self._matcher_updates = matcher or Matcher(), matcher_updates or NoMatcherUpdates()
-        self._previous_ids: frozenset[str] = frozenset()
+        self._previous_owners: dict[str, str] = {}
         self._rule_updates, self._rules_polled_at = rule_updates, datetime.min.replace(tzinfo=UTC)
         self._duty_cycle = duty_cycle or DutyCycle()
         self._new_evaluator = partial(AlertEvaluator, store, rule, self._duty_cycle, limit_rules)
         self._evaluator = self._new_evaluator()
         self._new_outage_monitor = partial(OutageMonitor, store, outage_rule or OutageRule())
         self._outage_monitor = self._new_outage_monitor()
+        self._sentiment_guard = SentimentGuard(store.health)
         self._dead_letters = DeadLetterWriter(store, circuit_breaker or CircuitBreaker(max_ratio=1.0), broker_run)
         self._last_stored: Scored | None = None
 
@@ -209,11 +210,16 @@ class Pipeline:
         """
         began = time.monotonic()
         good, dead = decode_batch(messages, Article, now)
+        known = self._known(list({article.id for _, article in good}))
+        previous = self._previous_owners
+        good, copies = separate_owners(good, previous | {key: found.owner for key, found in known.items()})
+        known |= self._known(list({article.id for article in copies}))
+        for article in copies:
+            metrics.COPIES.labels(article.source).inc()
         sources = {article.id: raw for raw, article in good}
+        self._previous_owners = {article.id: article.revised_by for _, article in good}
         articles = [article for _, article in latest_versions(good)]
-        known = self._known(list(sources))
         model = current_model(self._classifier)  # one version scores the whole batch, even if another is promoted meanwhile
-        previous, self._previous_ids = self._previous_ids, frozenset(sources)
         changed = [a for a in articles if a.id in previous or not _is_unchanged(a, known.get(a.id), model.version)]
         texts: dict[str, ArticleText] = {}
         repeats = self._boilerplate.current(now)
@@ -235,7 +241,7 @@ class Pipeline:
             articles=[_with_bands(article, texts) for article in articles if article.id not in failed_ids],
             messages=sources,
             known=known,
-            overlapping=sorted(previous & sources.keys()),
+            overlapping=sorted(previous.keys() & sources.keys()),
             predictions=predictions,
             texts=texts,
             dead=dead,
@@ -260,10 +266,11 @@ class Pipeline:
         articles = [with_stored_time(article, known.get(article.id)) for article in batch.articles]
         repeated = {a.id: known[a.id] for a in articles if _is_unchanged(a, known.get(a.id), version)}
         changed = [article for article in articles if article.id not in repeated]
-        stories = self._stories(changed, known)
+        stories = self._stories(batch, changed, known)
         scored = [Scored(article=a, score=score_of(a, batch.predictions[a.id], stories[a.id], version, now)) for a in changed]
         self._matcher = self._matcher_updates() or self._matcher
-        stored, rejected = self._store_scored(self._matcher.add_watchlists(scored))
+        self._store_revisions(scored, known, now)
+        stored, rejected = self._store_scored(self._matcher.add_watchlists(scored), batch.texts)
         dead += [dead_letter(batch.messages[item.article.id], "store", str(error), now) for item, error in rejected]
         self._dead_letters.write(dead, batch.topic, batch.message_count)
         self._store.articles.insert_keys(stored)
@@ -280,26 +287,53 @@ class Pipeline:
             found |= self._store.articles.keys(some)
         return found
 
-    def _stories(self, articles: Sequence[Article], known: dict[str, ArticleKey]) -> dict[str, str]:
-        """From article id to story: its stored story, else that of a near-duplicate, else its own id."""
-        stored: dict[int, str] = {}
+    def _stories(self, batch: ClassifiedBatch, articles: Sequence[Article], known: Mapping[str, ArticleKey]) -> dict[str, str]:
+        """From article id to story: its stored story, else that of a copy, else its own id."""
         new = [article for article in articles if article.id not in known]
-        days: dict[datetime, list[Article]] = {}
-        for article in new:
-            days.setdefault(article.published_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0), []).append(article)
-        for day in sorted(days, reverse=True):  # earlier days overwrite later ones: their stories began earlier
-            since, until = day - STORY_WINDOW, day + timedelta(days=1) + STORY_WINDOW
-            for some in chunks(sorted({band for article in days[day] for band in article.lsh_bands})):
-                stored |= self._store.articles.stories(some, since, until)
-        began = {key: value.published_at for key, value in self._known(sorted(ambiguous_stories(new, stored))).items()}
-        return assign_stories(new, stored, began) | {a.id: known[a.id].story for a in articles if a.id in known}
+        found = find_stories(self._store, new, {article.id: batch.texts[article.id].lead for article in new})
+        return found | {article.id: known[article.id].story for article in articles if article.id in known}
 
-    def _store_scored(self, scored: Sequence[Scored]) -> tuple[list[Scored], list[tuple[Scored, Exception]]]:
+    def _store_revisions(self, scored: Sequence[Scored], known: Mapping[str, ArticleKey], now: datetime) -> None:
+        """Stores the versions that new texts are about to replace. One whose replacement is stored already was stored before it."""
+        revised = {item.article.id: item for item in scored if item.article.id in known}
+        revised = {key: item for key, item in revised.items() if known[key].fingerprint != item.article.fingerprint}
+        for some in chunks(list(revised)):
+            rows = self._store.articles.at({key: known[key].published_at for key in some})
+            replaced = [row for row in rows if text_fingerprint(row.title, row.text) == known[row.id].fingerprint]
+            revisions = [
+                Revision(
+                    id=row.id,
+                    source=row.source,
+                    at=now,
+                    fingerprint=known[row.id].fingerprint,
+                    title=row.title,
+                    text=row.text,
+                    p_negative=row.p_negative,
+                    p_neutral=row.p_neutral,
+                    p_positive=row.p_positive,
+                    model=row.model,
+                    sentiment=sentiment_of(row.p_negative, row.p_neutral, row.p_positive)[0],
+                    next_sentiment=sentiment_of(after.p_negative, after.p_neutral, after.p_positive)[0],
+                )
+                for row in replaced
+                for after in (revised[row.id].score,)
+            ]
+            self._store.revisions.insert(revisions)
+            for each in revisions:
+                if each.sentiment != each.next_sentiment:
+                    metrics.SENTIMENT_CHANGES.labels(each.sentiment, each.next_sentiment).inc()
+
+    def _store_scored(self, scored: Sequence[Scored], texts: Mapping[str, ArticleText]) -> tuple[list[Scored], list[tuple[Scored, Exception]]]:
         """Stores articles and mentions; returns those that were stored and those that the store rejects permanently."""
 
         def write(items: Sequence[Scored]) -> Sequence[Scored]:
             self._store.articles.insert(items)
+            first = [item for item in items if item.score.story == item.article.id and item.article.id in texts and item.score.counts]
+            self._store.articles.insert_leads(
+                {each.score.id: StoryLead(each.score.published_at, texts[each.score.id].lead.stored()) for each in first}
+            )
             self._store.mentions.insert([item.score for item in items])
+            self._store.links.insert([linked_article(item.article, item.score.story) for item in items if link_of(item.article)])
             return items
 
         stored, rejected = isolate(scored, write, is_rejection)
@@ -331,6 +365,8 @@ class Pipeline:
         metrics.UPDATED.inc(sum(article.fingerprint != key.fingerprint for article, key in before))
         for item in stored:
             metrics.SCORED.labels(item.article.language).inc()
+            if not item.score.counts:
+                metrics.UNDATED.labels(item.article.source).inc()
             if not is_material(item.score.materiality, self._rule.min_materiality):
                 metrics.NOT_MATERIAL.labels(item.article.language).inc()
             metrics.FETCH_TO_STORE_SECONDS.observe(max(0.0, (now - item.article.fetched_at).total_seconds() + elapsed_s))
@@ -392,6 +428,10 @@ class Pipeline:
     def check_outages(self, now: datetime) -> list[Alert]:
         """The alerts of source outages, stored; returned again after a restart, as in `watch`. Raises StoreError."""
         return self._outage_monitor.poll(now)
+
+    def check_source_sentiment(self, now: datetime) -> None:
+        """Compares the negative shares of the sources, and logs those that stand out."""
+        self._sentiment_guard.poll(now)
 
     # alerts ─▶ deliveries
 

@@ -49,7 +49,7 @@ def test_articles_acknowledged_by_kafka_are_stored_and_others_are_rejected(tmp_p
     pusher = ArticlePusher(lambda: gazetteer, place)
     results: list[list[str]] = []
     threads = [
-        threading.Thread(target=lambda start=start: results.append([each.id for each in pusher(articles(start, start + 50), NOW)]))
+        threading.Thread(target=lambda start=start: results.append([each.id for each in pusher(articles(start, start + 50), NOW, "desk")]))
         for start in range(0, 200, 50)
     ]
     for thread in threads:
@@ -62,12 +62,12 @@ def test_articles_acknowledged_by_kafka_are_stored_and_others_are_rejected(tmp_p
     assert broker.pid is not None
     os.kill(broker.pid, signal.SIGSTOP)
     with pytest.raises(BrokerError, match=r"has not acknowledged all articles within 3 s"):
-        pusher(articles(200, 201), NOW)
+        pusher(articles(200, 201), NOW, "desk")
     os.kill(broker.pid, signal.SIGCONT)
-    assert pusher(articles(200, 201), NOW)[0].accepted, "it may be pushed again"
+    assert pusher(articles(200, 201), NOW, "desk")[0].accepted, "it may be pushed again"
     broker.stop()
     with pytest.raises(BrokerError):
-        pusher(articles(201, 202), NOW)
+        pusher(articles(201, 202), NOW, "desk")
     pusher.close()
 
 

@@ -28,8 +28,8 @@ from tests.helpers.stores import NOON, alert, scored
 DOCUMENT = openapi.document(ENDPOINTS)
 _REGISTRY: Registry[Any] = Registry().with_resource("urn:api", Resource.from_contents(DOCUMENT, default_specification=DRAFT202012))
 TABLES = (
-    "articles", "article_keys", "lsh_bands", "mentions", "dirty_hours", "alerts", "deliveries", "alert_events", "alert_last_breach",
-    "suppressed_deliveries", "silences", "silence_ends", "labels", "api_tokens", "api_token_ends", "api_token_uses",
+    "articles", "article_keys", "lsh_bands", "story_leads", "article_links", "article_revisions", "mentions", "dirty_hours", "alerts", "deliveries",
+    "alert_events", "alert_last_breach", "suppressed_deliveries", "silences", "silence_ends", "labels", "api_tokens", "api_token_ends", "api_token_uses",
 )  # fmt: skip
 
 VALID_BODIES: dict[str, Any] = {
@@ -53,7 +53,7 @@ class ApiHarness:
     """The API over a store, a Flask test client, and a token of every scope.
 
     Attributes:
-        pushed: articles that were pushed
+        pushed: articles that were pushed; push_tokens: the names of the tokens of these requests
         now: the time of the server, None for the wall clock
         secrets: secret of a token by its scope
     """
@@ -68,6 +68,7 @@ class ApiHarness:
             store.client.command(f"TRUNCATE TABLE {table}")
         self.store = store
         self.pushed: list[ArticleIn] = []
+        self.push_tokens: list[str] = []
         self.now: datetime | None = None
         defaults: dict[str, Any] = {
             "classify": _classify,
@@ -129,8 +130,9 @@ class ApiHarness:
         assert response.status_code in (200, 201, 202), response.text
         return response.json
 
-    def _push(self, articles: Sequence[ArticleIn], now: datetime) -> list[PushResult]:
+    def _push(self, articles: Sequence[ArticleIn], now: datetime, token: str) -> list[PushResult]:
         self.pushed += articles
+        self.push_tokens.append(token)
         assert now.tzinfo is not None
         return [PushResult(index=index, accepted=True, id=f"{index:032d}") for index, _ in enumerate(articles)]
 

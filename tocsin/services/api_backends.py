@@ -31,13 +31,16 @@ from api.types import (
     sentiment,
 )
 from core.errors import BadRecord, BrokerError, ModelError
-from core.records import Article, encode
+from core.records import Article, encode, token_owner
 from core.series import watchlist_series
 from core.settings import Settings
 from domain.alert_lifecycle import inhibitions
 from ingest.articles import RawArticle, Stock, build_article
+from ingest.crawl.identity import NOT_GUIDS
 from ingest.kafka.outbox import Outbox
 from ingest.kafka.producer import BoundedProducer
+from ingest.text import clean_text
+from ingest.text.urls import canonical
 from models.inference.classifier import Classifier, Document, current_model
 from storage.store import Store
 from tocsin import wiring
@@ -166,7 +169,7 @@ class TextClassifier:
                     topics={topic: rounded(p) for topic, p in made.topics.items()},
                     risks={risk: rounded(p) for risk, p in made.risks.items()},
                     companies=tuple(
-                        CompanySentiment(company=mention.company, sector=mention.sector, sentiment=sentiment(*own))
+                        CompanySentiment(company=mention.company, sector=mention.sector, role=mention.role, sentiment=sentiment(*own))
                         for mention, own in zip(mentions, made.companies, strict=True)
                     ),
                     materiality=materiality_out(made.materiality.level, *made.materiality) if made.materiality else None,
@@ -182,13 +185,13 @@ class ArticlePusher:
     def __init__(self, gazetteer: Callable[[], Gazetteer], target: OutboxTarget | KafkaTarget) -> None:
         self._gazetteer, self._target = gazetteer, target
 
-    def __call__(self, given: Sequence[ArticleIn], now: datetime) -> list[PushResult]:
-        """Push articles; one result each. Raises BrokerError, StoreError."""
+    def __call__(self, given: Sequence[ArticleIn], now: datetime, token: str) -> list[PushResult]:
+        """Push articles; one result each. token: its name. Raises BrokerError, StoreError."""
         results: dict[int, PushResult] = {}
         built: dict[int, Article] = {}
         for index, each in enumerate(given):
             try:
-                built[index] = build_article(_raw(each), fetched_at=now, zone=UTC, gazetteer=self._gazetteer())
+                built[index] = build_article(_raw(each, token), fetched_at=now, zone=UTC, gazetteer=self._gazetteer())
                 encode(built[index])
             except BadRecord as error:
                 built.pop(index, None)
@@ -208,11 +211,16 @@ class ArticlePusher:
         self._target.close()
 
 
-def _raw(given: ArticleIn) -> RawArticle:
+def _raw(given: ArticleIn, token: str) -> RawArticle:
+    """A pushed article. With a guid and a URL both identify it: a program may push several articles of one page."""
+    guid = "" if given.guid.strip().lower() in NOT_GUIDS else given.guid
     return RawArticle(
         source=given.source,
         url=given.url,
-        guid=given.guid,
+        guid=f"{guid} {canonical(given.url)}" if guid else "",
+        guid_first=True,
+        trust="push",
+        owner=token_owner(token, clean_text.clean(given.source)),
         title=given.title,
         text=given.text,
         published=given.published_at or "",

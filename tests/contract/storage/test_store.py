@@ -13,7 +13,7 @@ from core.errors import BadRecord, SettingsError, StoreError, StoreUnavailable
 from core.records import Alert, Evidence, alert_id, sha
 from storage.clickhouse import Server
 from storage.migrations import Column, add, check_schema
-from storage.store import DeadLetter, Delivery, Label, LastAlert, PeakRow, SourceStories, Store
+from storage.store import ArticleKey, DeadLetter, Delivery, Label, LastAlert, PeakRow, SourceStories, Store
 from tests.helpers.stores import ARTICLE_TABLES, NOON, ODD_TEXTS, save, scored
 from tocsin.runtime.embedded_broker import free_port
 
@@ -65,7 +65,7 @@ def test_keys_keep_the_first_arrival(store: Store):
     save(store, item)
     known = store.articles.keys([item.article.id, "nobody"])
     assert set(known) == {item.article.id}
-    assert known[item.article.id] == (NOON, "s1", item.article.fingerprint, "m1")
+    assert known[item.article.id] == ArticleKey(NOON, "s1", item.article.fingerprint, "m1", item.article.revised_by)
     assert store.articles.keys([]) == {}
 
 

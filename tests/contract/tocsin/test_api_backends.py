@@ -12,7 +12,7 @@ import pytest
 
 from api.requests import ArticleIn
 from core.errors import BrokerError, ModelError
-from core.records import Article, decode
+from core.records import Article, article_id, decode
 from core.settings import Settings
 from ingest.kafka.outbox import Outbox
 from models.inference.classifier import Classifier, Document, LockedClassifier, Prediction, SwitchableClassifier, current_model
@@ -42,8 +42,8 @@ def test_a_pushed_article_is_in_the_outbox_like_a_crawled_one(store: Store, tmp_
     ]
     with backends(settings(tmp_path), store, outbox=path) as able:
         assert able.push is not None
-        first, none, post = able.push(articles, NOON)
-        again = able.push(articles[:1], datetime.now(UTC))
+        first, none, post = able.push(articles, NOON, "desk")
+        again = able.push(articles[:1], datetime.now(UTC), "desk")
     assert (none.accepted, none.id, none.reason) == (False, "", "neither a title nor a text")
     assert again[0].id == first.id, "the same article again is the same article"
     assert {"date", "masked"} <= set(post.flags)
@@ -55,13 +55,36 @@ def test_a_pushed_article_is_in_the_outbox_like_a_crawled_one(store: Store, tmp_
     owner.close()
 
 
+def test_a_token_has_articles_of_its_own(store: Store, tmp_path: Path):
+    url = "https://example.org/1"
+    given = [
+        ArticleIn(source="路透", title="a", url=url),
+        ArticleIn(source="路透", title="a", url=url, guid="k1"),
+        ArticleIn(source="路透", title="b", url=url, guid="k2"),
+        ArticleIn(source="路透", title="a", url=url + "2", guid="k1"),
+        ArticleIn(source="路透", title="c", guid="N/A"),
+        ArticleIn(source="路透", title="d", guid="N/A"),
+        ArticleIn(source="彭博", title="a", url=url),
+    ]
+    path = tmp_path / "outbox.sqlite"
+    owner = Outbox(path, durable_broker=False)
+    with backends(settings(tmp_path), store, outbox=path) as able:
+        assert able.push is not None
+        ids = [[each.id for each in able.push(given, NOON, token)] for token in ("desk", "desk", "other")]
+    assert ids[0] == ids[1]
+    crawled = article_id(url=url, source="路透", guid="", title="", published_at=NOON)
+    assert len({*ids[0], *ids[2], crawled}) == 2 * len(given) + 1
+    assert {decode(row.body, Article).trust for row in owner.pending(99)} == {"push"}
+    owner.close()
+
+
 def test_a_full_outbox_rejects_articles(store: Store, tmp_path: Path):
     path = tmp_path / "outbox.sqlite"
     owner = Outbox(path, durable_broker=False)
     owner._db.execute("UPDATE totals SET size = ?", (1 << 30,))
     with backends(settings(tmp_path), store, outbox=path) as able, pytest.raises(BrokerError, match="full"):
         assert able.push is not None
-        able.push([ArticleIn(source="a", title="b")], NOON)
+        able.push([ArticleIn(source="a", title="b")], NOON, "desk")
     assert owner.pending(9) == []
     owner.close()
 

@@ -147,6 +147,13 @@ def test_entries_without_link_and_guid_are_articles_by_title_and_text():
     )
 
 
+def test_flashes_without_links_under_one_title_are_articles_by_their_guids():
+    feed = Feed()
+    (first,) = feed.visit(entry("k0", title="快讯", text="甲公司停牌"))
+    assert feed.visit(entry("k1", title="快讯", text="乙公司停牌")) != [first]
+    assert feed.visit(entry("new at each visit", title="快讯", text="甲公司停牌")) == [first]
+
+
 def test_the_first_page_of_a_site_identifies_nothing():
     feed = Feed()
     assert len(set(feed.visit(entry("", "https://news.example/", "a")) + feed.visit(entry("", "https://news.example", "b")))) == 2

@@ -32,6 +32,14 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
         ("https://例子.测试/a", "https://xn--fsqu00a.xn--0zwm56d/a"),
         ("http://[::1]:80/a", "http://[::1]/a"),
         ("  https://example.com/a \n", "https://example.com/a"),
+        ("https://example.com/#/news/1?utm_source=x", "https://example.com/#/news/1"),
+        ("https://example.com/#!新闻", "https://example.com/#!%E6%96%B0%E9%97%BB"),
+        ("https://example.com/blog#entry-5", "https://example.com/blog#entry-5"),
+        ("https://example.com/list#id=5&xtor=RSS-1", "https://example.com/list#id=5"),
+        ("https://example.com/a#xtor=RSS-1", "https://example.com/a"),
+        ("https://example.com/a#:~:text=gold", "https://example.com/a"),
+        ("https://example.com/a#comments", "https://example.com/a"),
+        ("https://example.com/#/", "https://example.com/"),
     ],
 )
 def test_equivalent_urls_have_one_canonical_form(given_url, expected):
@@ -53,9 +61,46 @@ def test_links_are_resolved_against_the_feed():
     assert urls.absolute("https://example.com/rss", "javascript:alert(1)") == ""
 
 
+@pytest.mark.parametrize(
+    ("url", "domain"),
+    [
+        ("https://news.example.co.uk/a", "example.co.uk"),
+        ("https://finance.sina.com.cn/a", "sina.com.cn"),
+        ("https://WWW.Reuters.com:443/a", "reuters.com"),
+        ("https://reuters.com.evil.net/a", "evil.net"),
+        ("https://reuters.com@evil.net/a", "evil.net"),
+        ("https://one.github.io/a", "one.github.io"),
+        ("https://www.例子.中国/a", "xn--fsqu00a.xn--fiqs8s"),
+        ("http://a.news.example/1", "news.example"),
+        ("http://127.0.0.1:8080/1", "127.0.0.1:8080"),
+        ("http://[::1]:8080/1", "[::1]:8080"),
+        ("http://localhost/1", "localhost"),
+        ("http://co.uk/", "co.uk"),
+        ("", ""),
+        ("javascript:alert(1)", ""),
+    ],
+)
+def test_the_registrable_domain_is_that_of_one_owner(url, domain):
+    assert urls.registrable_domain(url) == domain
+
+
+def test_the_page_of_a_link_is_the_same_in_every_spelling():
+    assert len({urls.page_key(f"{scheme}://{host}/a?id=1{rest}") for scheme in ("http", "https") for host in ("a.com", "www.A.com")
+                for rest in ("", "&utm_source=x", "#top")}) == 1  # fmt: skip
+    assert urls.page_key("https://a.com") == urls.page_key("https://a.com/#top") == urls.page_key("") == ""
+    assert urls.page_key("https://a.com/#/1") != urls.page_key("https://a.com/#/2")
+
+
 @given(st.text(max_size=200))
-def test_canonical_is_stable_for_any_text(value):
-    once = urls.canonical("https://example.com/" + value)
+def test_domain_and_page_of_any_text_can_be_computed(value):
+    url = "https://" + value
+    assert bool(urls.registrable_domain(url)) == bool(urls.canonical(url))
+    assert urls.page_key(url) == urls.page_key(urls.canonical(url))
+
+
+@given(st.text(max_size=200), st.sampled_from(["", "#", "a#", "?b#"]))
+def test_canonical_is_stable_for_any_text(value, before):
+    once = urls.canonical("https://example.com/" + before + value)
     assert urls.canonical(once) == once
 
 
