@@ -28,11 +28,10 @@ from models.inference.network import Network, Outputs
 from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import WEIGHTS, shipped
 from models.training.calibrate import DevRows, predict_dev, score_set
-from models.training.data import examples
-from models.training.dataset_mix import DatasetMix
+from models.training.data import DatasetMix, examples
+from models.training.examples import Row, read_rows
 from models.training.fit import encode
 from models.training.methods import MATRICES, METHODS, Adapter
-from models.training.rows import Row, read_rows
 from models.training.train import MAX_TOKENS, Run, TrainingOptions, train
 
 SLICE = "gold_commodity"

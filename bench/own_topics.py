@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models.inference.own_topics import background, few_shot, zero_shot
 from models.inference.transformer import TransformerClassifier
-from models.training.rows import Row, read_rows
+from models.training.examples import Row, read_rows
 
 SHOTS, DRAWS, OTHERS, TESTED = 8, 3, 300, 700
 

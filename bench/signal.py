@@ -22,7 +22,7 @@ import torch
 
 from models.evaluation.evaluate import evaluation_of, read_rows_of, score_rows
 from models.evaluation.metrics import expected_calibration_error
-from models.evaluation.stability import dateline_changes, disguise_changes
+from models.evaluation.robustness import dateline_changes, disguise_changes
 from models.evaluation.wire import read_wire
 from models.heads import MATERIALITY, SENTIMENTS
 from models.inference.classifier import Document

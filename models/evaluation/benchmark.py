@@ -31,9 +31,8 @@ from models.inference.network import Network
 from models.inference.transformer import TransformerClassifier
 from models.training.calibrate import DevRows, own_temperature, predict_dev
 from models.training.examples import Example
-from models.training.fit import Hooks, TrainingSchedule, encode, fit
+from models.training.fit import EarlyStopping, Hooks, TrainingSchedule, encode, fit
 from models.training.losses import batch_loss
-from models.training.progress import EarlyStopping
 
 Floats = npt.NDArray[np.float64]
 

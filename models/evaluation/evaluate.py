@@ -40,9 +40,8 @@ from models.evaluation.metrics import (
 )
 from models.evaluation.wire import materiality_details, multi_label_details, read_wire, sentiment_details
 from models.heads import ENTITY_TYPES, LABELS, SENTIMENTS, SET_SENTIMENTS, LabelSet, label_columns, sentiment_head, sentiment_set
-from models.inference.classifier import Classifier, Document
+from models.inference.classifier import Classifier, Document, sigmoid, softmax
 from models.inference.entities import tag_spans
-from models.inference.probabilities import sigmoid, softmax
 from models.inference.transformer import TransformerClassifier
 from models.training.label_mapping import FINESE_RISKS, MAPPINGS, known_topics, topics_of
 

@@ -1,4 +1,7 @@
-"""The classifier port: documents in, predictions out; validation of predictions, and a lock for shared use."""
+"""The classifier port: documents in, predictions out; validation of predictions, and a lock for shared use.
+
+Softmax and sigmoid of logits, in fp64, stand here too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
 
 from core.errors import ModelError
 
@@ -175,3 +181,18 @@ class LockedClassifier:
         """As Classifier.classify."""
         with self._lock:
             return self._classifier.classify(documents)
+
+
+Floats = npt.NDArray[np.float64]
+
+
+def softmax(logits: npt.NDArray[Any]) -> Floats:
+    """Probabilities (..., C) of mutually exclusive classes from logits (..., C)."""
+    exact = logits.astype(np.float64)
+    weights = np.exp(exact - exact.max(-1, keepdims=True))
+    return np.asarray(weights / weights.sum(-1, keepdims=True))
+
+
+def sigmoid(logits: npt.NDArray[Any]) -> Floats:
+    """Probabilities of independent labels from their logits, of any shape."""
+    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))

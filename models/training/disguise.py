@@ -1,6 +1,6 @@
 """Disguises: changes of a text's form that leave its labels unchanged.
 
-Training applies them at random; `models.evaluation.stability` applies each to measure how many predictions change. A disguise takes
+Training applies them at random; `models.evaluation.robustness` applies each to measure how many predictions change. A disguise takes
 (text, language, rng) and returns the changed text, or the text itself if it does not apply to the language.
 """
 

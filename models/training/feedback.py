@@ -23,7 +23,7 @@ from models.heads import SENTIMENTS
 from models.inference.classifier import Classifier, Document, Prediction
 from models.inference.encoding import compose
 from models.training.data import SAMPLING_PLANS
-from models.training.rows import Row, read_rows
+from models.training.examples import Row, read_rows
 from storage.store import ArticleText, LabelledText, LabelTable
 
 CONFIDENT = 0.9

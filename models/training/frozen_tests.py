@@ -17,10 +17,10 @@ from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import SENTIMENTS
 from models.inference.classifier import Classifier, Document, Prediction
 from models.templates import fill_templates, read_templates
+from models.training.examples import Row, read_rows
 from models.training.feedback import BATCH_SIZE, document_of
 from models.training.label_mapping import MAPPINGS, known_topics, risks_of, topics_of
 from models.training.promotion_gate import PairedPredictions, RowLabels
-from models.training.rows import Row, read_rows
 from storage.store import LabelledText
 
 TEMPLATE_SEED = 2_026

@@ -21,7 +21,7 @@ from typing import Any
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.inference.encoding import compose
-from models.training.rows import read_rows
+from models.training.examples import read_rows
 
 FOLDER = Path(__file__).parent.parent / "labels"
 COLUMNS = ("stream", "stream_id", "label", "topics", "materiality", "companies", "risks", "sure")

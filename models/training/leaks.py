@@ -8,7 +8,6 @@ Source: Broder (1997), On the resemblance and containment of documents; bands: L
 from __future__ import annotations
 
 import re
-import unicodedata
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.training.rows import Row, read_rows
+from core.untrusted_text import normalize
+from models.training.examples import Row, read_rows
 
 FOLDERS = ("wire", "sentiment", "topic", "negative_entity")
 MIN_JACCARD = 0.5
@@ -34,7 +34,7 @@ Sketch = npt.NDArray[np.uint64]
 
 def letters(text: str) -> str:
     """The letters and digits of a text, case-folded and in NFKC form."""
-    return _OTHER.sub("", unicodedata.normalize("NFKC", text).casefold())
+    return _OTHER.sub("", normalize("NFKC", text).casefold())
 
 
 def grams(text: str) -> frozenset[int]:

@@ -1,14 +1,23 @@
-"""Loss of a batch over all heads. Each head is trained only on rows whose set labels it."""
+"""Losses of a batch over all heads: from labels, and from the soft targets of teachers, also for unlabelled texts.
+
+    labels ─▶ batch_loss, each head only on rows whose set labels it
+    teachers ─▶ mean of their logits ─▶ soft targets ─▶ soft_loss
+
+Source of the soft targets: Hinton et al. (2015), Distilling the Knowledge in a Neural Network.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
+from core.errors import ModelError
 from models.heads import (
     LABELS,
     MATERIALITY,
@@ -20,6 +29,8 @@ from models.heads import (
     label_columns,
     sentiment_columns,
 )
+from models.inference.network import Network, Outputs, unpack_weights
+from models.registry.manifest import CONFIG, TOKENIZER, WEIGHTS, read_shape, read_verified
 
 UNTAGGED = -100
 #: Weight of a row's loss by head. The losses of topics and risks are sums over many binary labels, that of tags a mean over pieces.
@@ -114,3 +125,48 @@ def batch_loss(
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Copy a batch to another device."""
     return Batch(**{name: getattr(batch, name).to(device, non_blocking=True) for name in Batch.__slots__})
+
+
+TEMPERATURE = 2.0
+"""Softmax temperature of teachers and student; the loss is multiplied by its square (Hinton et al. 2015, section 2)."""
+
+
+class TeacherEnsemble:
+    """Networks whose mean logits are the student's targets."""
+
+    def __init__(self, folders: Sequence[Path], vocabulary: Mapping[str, int]) -> None:
+        """Load version folders. vocabulary: the student's piece -> id, which must be the same. Raises ModelError."""
+        self._networks = []
+        for folder in folders:
+            _, contents = read_verified(folder)
+            if Tokenizer.from_buffer(contents[TOKENIZER]).get_vocab() != vocabulary:  # bytes differ after serialising again
+                message = f"{folder}: teacher and student differ in token ids; start the student from the teacher's version"
+                raise ModelError(message)
+            network = Network(read_shape(contents[CONFIG]))
+            network.load_state_dict(unpack_weights(contents[WEIGHTS]))
+            self._networks.append(network.eval().requires_grad_(False))
+
+    def mean_logits(self, ids: Tensor) -> dict[str, Tensor]:
+        """Mean logits by head of padded ids (B, L), under the caller's autocast."""
+        with torch.no_grad(), torch.autocast(ids.device.type, dtype=torch.bfloat16):
+            each = [network.to(ids.device)(ids).logits for network in self._networks]
+        return {name: torch.stack([logits[name] for logits in each]).mean(0) for name in each[0]}
+
+
+def soft_loss(outputs: Outputs, mean_logits: dict[str, Tensor]) -> Tensor:
+    """Distillation loss summed over rows, a scalar: KL divergence, or binary cross-entropy for multi-label heads."""
+    total = outputs.pooled.sum() * 0.0
+    for name, teacher in mean_logits.items():
+        student = outputs.logits.get(name)
+        if student is None or student.shape != teacher.shape or name == SET_SENTIMENTS:
+            continue
+        if name in SENTIMENT_HEADS:
+            targets = functional.softmax(teacher / TEMPERATURE, -1)
+            loss = functional.kl_div(functional.log_softmax(student / TEMPERATURE, -1), targets, reduction="none").sum(-1) * TEMPERATURE**2
+        elif name == "tags":
+            each = functional.kl_div(functional.log_softmax(student, -1), functional.softmax(teacher, -1), reduction="none")
+            loss = each.sum(-1).mean(-1)
+        else:
+            loss = functional.binary_cross_entropy_with_logits(student, teacher.sigmoid(), reduction="none").sum(-1)
+        total = total + LOSS_WEIGHTS.get(name, LOSS_WEIGHTS["sentiment"]) * loss.sum()
+    return total

@@ -26,6 +26,7 @@ from models.inference.classifier import Classifier, run_smoke_test
 from models.inference.loader import load_classifier
 from models.registry.manifest import CONFIG, Manifest, read_shape, read_verified
 from models.registry.versions import CHECKPOINT, HistoryEntry, Versions
+from models.training.examples import Row
 from models.training.feedback import (
     Snapshot,
     feedback_rows,
@@ -39,7 +40,6 @@ from models.training.feedback import (
 from models.training.frozen_tests import FrozenTest, from_folder, from_labels, from_templates, paired_predictions
 from models.training.promotion_gate import RESAMPLES, GateDecision, decide
 from models.training.refresh_status import GateMeasurement, ProgressFile, RefreshOutcome, save_measurement
-from models.training.rows import Row
 
 __all__ = ["RefreshPlan", "TrainingTask", "read_snapshot", "refresh", "take_snapshot"]
 

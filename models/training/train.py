@@ -27,20 +27,15 @@ from models.heads import SENTIMENTS, LabelSet, Shape, head_sizes
 from models.inference.network import Network, Outputs, from_bert, pack_weights, unpack_weights
 from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_manifest, read_shape, read_verified, write_version
 from models.templates import read_templates
-from models.training.backbone import build_backbone, cut_vocabulary, read_backbone, wheel_bytes
+from models.training.backbone import build_backbone, cut_vocabulary, read_backbone, transferred, wheel_bytes
 from models.training.calibrate import GUIDED_SETS, Calibration, DevRows, calibrate, calibration_of, predict_dev, score_set
 from models.training.checkpoint import Checkpointer
-from models.training.data import own_labels, own_sentiments, stream_examples, template_examples, vocabulary_texts
-from models.training.dataset_mix import DatasetMix
-from models.training.distil import TeacherEnsemble, soft_loss
-from models.training.examples import Example
-from models.training.fit import Hooks, TrainingSchedule, encode, fit
-from models.training.losses import Batch, batch_loss
+from models.training.data import DatasetMix, own_labels, own_sentiments, stream_examples, template_examples, vocabulary_texts
+from models.training.examples import Example, Row
+from models.training.fit import EarlyStopping, Hooks, TensorBoardLog, TrainingSchedule, encode, fit
+from models.training.losses import Batch, TeacherEnsemble, batch_loss, soft_loss
 from models.training.methods import Adapter, Method, prune
 from models.training.parallel import is_main
-from models.training.progress import EarlyStopping, TensorBoardLog
-from models.training.rows import Row
-from models.training.transfer import transferred
 
 MAX_TOKENS = 96
 DEV_ROWS = 800  # per set, for calibration

@@ -100,7 +100,7 @@ def train(
     Writes a version for the setting `model`. Needs the extra "train". An interrupted run leaves a checkpoint beside --out; --resume
     continues it.
     """
-    from models.training.rows import read_rows
+    from models.training.examples import read_rows
     from models.training.train import Run, TrainingOptions
     from models.training.train import train as run
 

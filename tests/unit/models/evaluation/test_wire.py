@@ -11,15 +11,14 @@ import torch
 
 from core.errors import ModelError, SettingsError
 from models.evaluation.evaluate import evaluate_file
-from models.evaluation.stability import changed_share, dateline_changes, disguise_changes
+from models.evaluation.robustness import changed_share, dateline_changes, disguise_changes
 from models.evaluation.wire import materiality_details, multi_label_details, read_wire, sentiment_details
 from models.heads import Shape
 from models.inference.classifier import Document, Materiality
 from models.inference.keyword import KeywordClassifier
 from models.inference.network import Network
-from models.training.calibrate import DevOutputs, DevRows
+from models.training.calibrate import DevOutputs, DevRows, shift_priors
 from models.training.examples import EVERY, Example, flags_of
-from models.training.prior import shift_priors
 
 LABELS = ("negative", "neutral", "positive")
 

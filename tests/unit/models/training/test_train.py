@@ -24,8 +24,7 @@ from models.inference.transformer import TransformerClassifier
 from models.registry.manifest import CONFIG, README, TOKENIZER, WEIGHTS, Manifest, read_verified, shipped, write_version
 from models.templates import fill_templates, read_templates
 from models.training.checkpoint import Checkpointer
-from models.training.data import own_labels, read_split
-from models.training.dataset_mix import DatasetMix
+from models.training.data import DatasetMix, own_labels, read_split
 from models.training.derive import average, recalibrate
 from models.training.fit import class_weights, learning_rate_factor
 from models.training.losses import binary_loss, sentiment_loss

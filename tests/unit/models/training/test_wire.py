@@ -13,14 +13,14 @@ import torch
 from core.errors import ModelError
 from core.taxonomy import RISK_KEYS, TOPIC_KEYS
 from models.heads import LabelSet, Shape, head_sizes, sentiment_columns, sentiment_set
-from models.inference.probabilities import sigmoid
+from models.inference.classifier import sigmoid
 from models.registry.manifest import Manifest
+from models.training.backbone import transferred
 from models.training.calibrate import auc, precise_threshold, threshold
 from models.training.data import CONTRAST, contrast_examples, examples, in_other_form, own_sentiments
 from models.training.disguise import DISGUISES, disguised
 from models.training.label_files import join, read_label_file, write_label_file
 from models.training.leaks import HeldOutTexts, without_held_out
-from models.training.transfer import transferred
 from models.training.wire import UNSURE_WEIGHT, wire_examples
 
 ITEM = {
