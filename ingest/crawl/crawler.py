@@ -92,6 +92,7 @@ class Crawler:
         self._outbox = outbox
         self._gazetteer = gazetteer
         self._workers = workers
+        self._date_orders: dict[str, bool] = {}
         self._stopping = threading.Event()
         self._random = random.Random()  # noqa: S311 -- spreads visits, guards nothing
 
@@ -190,19 +191,29 @@ class Crawler:
         keys = [identity.keys_of(entry) for entry in entries]
         known = self._outbox.seen(source.name, keys)
         document = identity.identify(entries, keys, known)
-        read, passed_over = identity.newest(document.entries, _times(source, document.entries, now), source.max_items)
+        day_first = self._date_order(source, entries, now)
+        read, passed_over = identity.newest(document.entries, _times(source, document.entries, now, day_first), source.max_items)
         seen = _Seen(known)
         for each in document.repeated:
             seen.skip(each, "repeated")
         for each in passed_over:
             seen.keep(each) if each.known else seen.skip(each, "passed_over")
-        articles = [article for each in read if (article := self._changed(source, each, seen, now, feed_url=fetched.url))]
+        articles = [article for each in read if (article := self._changed(source, each, seen, now, fetched.url, day_first))]
         self._outbox.put(articles, source=source.name, state=after, seen=seen.entries, now=now)
         for reason, count in seen.skipped.items():
             SKIPPED_ENTRIES.labels(source.name, reason).inc(count)
         return Visit(source.name, "ok", len(entries), len(articles), dict(seen.skipped))
 
-    def _changed(self, source: Source, each: Identified, seen: _Seen, now: datetime, *, feed_url: str) -> Article | None:
+    def _date_order(self, source: Source, entries: Sequence[Entry], now: datetime) -> bool | None:
+        """The order of day and month that the entries of this visit prove, else those of an earlier visit."""
+        found = dates.day_first((entry.published for entry in entries), source.zone, now)
+        if found is not None:
+            self._date_orders[source.name] = found
+        return self._date_orders.get(source.name)
+
+    def _changed(
+        self, source: Source, each: Identified, seen: _Seen, now: datetime, feed_url: str, day_first: bool | None
+    ) -> Article | None:
         """The article of an entry that is new or changed; None for others and for those that cannot be converted, which are recorded."""
         if each.known and each.known.keys.raw == each.keys.raw:
             seen.keep(each)
@@ -215,7 +226,7 @@ class Crawler:
             seen.keep(each)
             return None
         try:
-            article = self._article(source, each, now, feed_url)
+            article = self._article(source, each, now, feed_url, day_first)
         except BadRecord as error:
             seen.skip(each, "unusable" if clean_text.clean(each.entry.title + each.entry.summary) else "empty")
             DEAD_LETTERS.labels(error.stage).inc()
@@ -245,7 +256,7 @@ class Crawler:
             log.error("outbox_error", source=source.name, error=str(second))
         return Visit(source.name, "failed", error=str(error) or type(error).__name__)
 
-    def _article(self, source: Source, each: Identified, now: datetime, feed_url: str) -> Article | None:
+    def _article(self, source: Source, each: Identified, now: datetime, feed_url: str, day_first: bool | None) -> Article | None:
         """The article of an entry; None where it has to wait for its page. Raises BadRecord."""
         entry, known = each.entry, each.known
         title, body, published = entry.title, entry.summary, entry.published
@@ -280,6 +291,7 @@ class Crawler:
             language=source.language,
             genre=source.genre,
             flags=flags,
+            day_first=day_first,
             id=known.id if known else each.article_id(source.name, owner),
             trust=trust,
             owner=owner,
@@ -316,11 +328,11 @@ def _skipped_id(each: Identified) -> str:
     return sha("skipped", *map(str, each.keys._replace(time=0)))
 
 
-def _times(source: Source, entries: Sequence[Identified], now: datetime) -> list[datetime | None]:
+def _times(source: Source, entries: Sequence[Identified], now: datetime, day_first: bool | None) -> list[datetime | None]:
     """When each entry was published; None if it does not say or names a time in the future. Only read where it decides something."""
     if len(entries) <= source.max_items:
         return [None] * len(entries)
-    times = [dates.parse(each.entry.published, source.zone, now) for each in entries]
+    times = [dates.parse(each.entry.published, source.zone, now, day_first=day_first) for each in entries]
     return [moment if moment is not None and moment <= now + CLOCK_TOLERANCE else None for moment in times]
 
 

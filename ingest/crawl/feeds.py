@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from functools import cache
+from html.entities import html5
 from typing import Any, NamedTuple
 
 from core.errors import BadRecord, SourceError
@@ -17,6 +18,9 @@ _PROLOG = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
 _ELEMENT = re.compile(r"<(?:[^\W\d]|:)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]+)", re.IGNORECASE)
 _REFERENCE = re.compile(r"&#(?:[xX]0*([0-9a-fA-F]+)|0*([0-9]+));?")
+_AMPERSAND = re.compile(
+    r"(<!\[CDATA\[.*?(?:\]\]>|\Z))|&(?:(amp|lt|gt|quot|apos|#\d{1,20}|#[xX][0-9a-fA-F]{1,20})|([A-Za-z][A-Za-z0-9]{1,31}));|&", re.DOTALL
+)
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -91,9 +95,18 @@ def read(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -
 
 
 def _xml_text(text: str) -> str:
-    """Keep only characters allowed in XML; join surrogate pairs ("&#55357;&#56832;", as Java and Windows write emoji)."""
-    text = _REFERENCE.sub(_referred, _NOT_XML.sub("", text))
+    """Keep only characters allowed in XML, with every "&" escaped; join surrogate pairs ("&#55357;", as Java and Windows write emoji)."""
+    text = _AMPERSAND.sub(_escaped, _REFERENCE.sub(_referred, _NOT_XML.sub("", text)))
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Keep CDATA and references of XML, resolve those of HTML, and escape any other "&": one of them makes the whole document invalid."""
+    section, xml, name = found.groups()
+    if section or xml:
+        return found.group()
+    resolved = html5.get(f"{name};", "") if name else ""
+    return resolved or f"&amp;{found.group()[1:]}"
 
 
 def _referred(reference: re.Match[str]) -> str:
@@ -122,9 +135,16 @@ def _from_first_element(text: str, url: str) -> str:
     return text[start:]
 
 
+APART = ("media_title", "media_description", "media_text", "itunes_title", "itunes_summary", "itunes_subtitle", "dc_description")
+"""Elements that feedparser takes for the title or the text of an entry."""
+
+
 @cache
 def _feedparser() -> Any:
-    """feedparser without its author-address search and tag deduplication: both take quadratic time."""
+    """feedparser without its author-address search and tag deduplication, which take quadratic time.
+
+    Captions of pictures and texts for podcasts are kept apart from the entry's own title and text.
+    """
     import feedparser
     from feedparser import mixin
 
@@ -134,6 +154,9 @@ def _feedparser() -> Any:
     def no_tag(self: Any, *_tag: Any) -> None:
         self._get_context().setdefault("tags", [{"term": "none"}])
 
+    for element in APART:
+        setattr(mixin._FeedParserMixin, f"_start_{element}", lambda self, _attributes, name=element: self.push(name, 1))
+        setattr(mixin._FeedParserMixin, f"_end_{element}", lambda self, name=element: self.pop(name))
     mixin._FeedParserMixin._sync_author_detail = no_detail
     mixin._FeedParserMixin._add_tag = no_tag
     return feedparser
@@ -144,10 +167,13 @@ def _entry(entry: Any, url: str) -> Entry:
         return _NOT_XML.sub("", str(next((entry[name] for name in names if entry.get(name)), "")))
 
     contents = [_NOT_XML.sub("", str(content.get("value") or "")) for content in entry.get("content") or ()]
+    own = max([words("summary"), *contents], key=len)
+    videos = [media for media in entry.get("media_content") or () if f"{media.get('medium')} {media.get('type')}".find("video") >= 0]
+    others = ("dc_description", "itunes_summary", "itunes_subtitle", *(("media_description",) if videos or entry.get("yt_videoid") else ()))
     return Entry(
         guid=words("id"),
         link=absolute(url, words("link")),
-        title=words("title"),
-        summary=max([words("summary"), *contents], key=len),
+        title=words("title", "itunes_title", "media_title"),
+        summary=own or words(*others),
         published=words("published", "updated", "created"),
     )
