@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from core.errors import SettingsError
+
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -19,17 +22,35 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         SettingsError: the file cannot be read or is not TOML
     """
     try:
-        return parse_toml(path.read_text("utf-8"), f"{what} {path}")
+        return parse_toml(toml_text(path.read_bytes(), f"{what} {path}"), f"{what} {path}")
     except OSError as error:
         raise SettingsError(f"{what} {path}: cannot be read ({error.strerror or error})") from error
+
+
+def toml_text(data: bytes, where: str) -> str:
+    """Decode a TOML file: UTF-8, or what editors on Windows write with a byte order mark.
+
+    Raises:
+        SettingsError: another encoding, which is named as far as it can be recognized; TOML files are UTF-8
+    """
+    for mark, name in _BOMS:
+        if data.startswith(mark):
+            return data.decode(name, "replace").removeprefix("\ufeff")
+    try:
+        return data.decode()
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{what} {path}: is not valid TOML ({error})") from error
+        import chardet
+
+        name = str(chardet.detect(data[:100_000]).get("encoding") or "")
+        line = data.count(b"\n", 0, error.start) + 1
+        looks = f" but probably {name}" if name else ""
+        raise SettingsError(f"{where}: is not UTF-8{looks} (line {line}, byte 0x{data[error.start]:02X}); save it as UTF-8") from error
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """Parse a TOML text. where: its name in messages. Raises SettingsError."""
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{where}: is not valid TOML ({error})") from error
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from actions.account_service import AccountService
-from core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput, SettingsError
+from core.toml_files import toml_text
 from dashboard.services import ActiveText
 from storage.store import ConfigRevisionTable, Store
 
@@ -38,8 +39,8 @@ class ConfigText:
         if found is not None:
             return ActiveText(found.id, found.text, found.actor, found.at)
         try:
-            return ActiveText("", Path(self._file).expanduser().read_text("utf-8") if self._file else "")
-        except (OSError, UnicodeDecodeError):  # the worker reports it
+            return ActiveText("", toml_text(Path(self._file).expanduser().read_bytes(), self._file) if self._file else "")
+        except (OSError, SettingsError):  # the worker reports it
             return ActiveText("", "")
 
     def put(self, text: str, base: str, actor: str) -> ActiveText:

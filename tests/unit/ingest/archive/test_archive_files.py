@@ -193,7 +193,7 @@ WRAPPED = {
 def test_lists_inside_a_document_are_found(tmp_path, shape, pretty):
     rows = [{"title": f"Headline {n}", "url": f"https://e.example/{n}", "publishedAt": "2026-11-20T09:30:00Z"} for n in range(2)]
 
-    def filled(value):
+    def filled(value: Any) -> Any:
         return rows if value is None else {key: filled(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
     found = articles_of(written(tmp_path, "a.json", json.dumps(filled(shape), indent=pretty)))
