@@ -26,7 +26,7 @@ from tests.helpers.shared_data import shared_dir
 GROUPS = 120
 """Headlines of each language that are examined, and at most FEW articles of each."""
 FEW = 6
-MAX_DIFFERENT = 0.15
+MAX_DIFFERENT = 0.08
 """Maximum share of the headlines whose articles get different labels, as their texts differ."""
 
 
