@@ -98,6 +98,7 @@ class _Classes(NamedTuple):
     Attributes:
         first, last: characters whose folded form starts, ends with a letter
         joinable: characters beside which a hyphen is a blank
+        no_initial: characters that are folded to digits, other letters than a to z, or several letters
     """
 
     ignored: str
@@ -107,6 +108,7 @@ class _Classes(NamedTuple):
     first: str
     last: str
     joinable: str
+    no_initial: str
 
     @property
     def gap(self) -> str:
@@ -131,6 +133,7 @@ def _classes() -> _Classes:
         dot=ranges("." + variants()["."]),
         first=ranges(char for char, form in every.items() if form and _LETTER.match(form)),
         last=ranges(char for char, form in every.items() if form and _LETTER.match(form[-1])),
+        no_initial=ranges(char for char, form in every.items() if _LETTER.match(form) and not re.fullmatch("[a-z]", form)),
         joinable=ranges(joinable) + CHINESE + "\uac00-\ud7a3",
     )
 
@@ -171,8 +174,9 @@ def _initials(form: str, start: int, end: int, *, whole: bool) -> str:
         ends = f"(?:(?:{dot})+{classes.gap}(?:{after})?|{after})" if _is_blank_before_letter(form, end) else f"{classes.dots}{after}"
     elif whole:
         after = _after("a")
-        last = f"(?:$|[^{classes.first}{classes.ignored}{classes.dot}]"
-        ends = f"(?:{classes.gap}{last})|(?:{dot})+{classes.gap}{last}|[{classes.first}]{classes.gap}[{classes.first}]))"
+        end_of_word = f"$|[^{classes.first}{classes.ignored}{classes.dot}]"
+        next_word = f"[{classes.first}]{classes.gap}[{classes.first}]|[{classes.no_initial}]"
+        ends = f"(?:{classes.gap}(?:{end_of_word})|(?:{dot})+{classes.gap}(?:{end_of_word}|{next_word}))"
     else:
         after = ends = ""
     plain = "" if "." in word else f"{before}{_characters_of(word)}{after}|"

@@ -6,8 +6,9 @@ r"""Keywords of watchlists: their syntax, and a search for many of them in many 
     !周年                 excluded: no text may contain it
     /债券.{0,6}违约/       a regular expression in RE2 syntax
 
-Keywords and texts are folded first: NFKC (full width, ligatures), case, runs of spaces, invisible characters. Letters and digits of
-scripts with spaces match whole words only; everything else, such as Chinese and emoji, matches anywhere.
+Keywords and texts are folded first (core/text_folding.py): width, case, accents, traditional characters, apostrophes, hyphens, dots,
+blanks, invisible characters. Letters and digits of scripts with spaces match whole words only; everything else, such as Chinese and
+emoji, matches anywhere. A regular expression sees the text with folded characters, but with its blanks, hyphens and dots.
 
 Regular expressions run in RE2, through pyarrow. Its run time is linear in the length of the text, so no pattern of a user can block a
 worker, and no timeout is needed. It has no look-around and no backreferences.
@@ -16,25 +17,24 @@ worker, and no timeout is needed. It has no look-around and no backreferences.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
+
+from core.text_folding import LETTER, fold_between, fold_character, fold_characters, spellings
 
 MAX_CHARS = 500
 """Length of one keyword."""
 Sign = Literal["", "+", "!"]
 
-_INVISIBLE = re.compile("[\u00ad\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
-_LETTER = r"[^\W_\u0590-\u1dff\u2000-\U0010ffff]"  # Latin, Greek, Cyrillic, and digits
-_LETTERS = re.compile(f"{_LETTER}+")
-_TOKEN = re.compile(rf"{_LETTER}+|\S")
+_LETTERS = re.compile(f"{LETTER}+")
+_TOKEN = re.compile(rf"{LETTER}+|\S")
 
 
 class Term(NamedTuple):
     """One keyword.
 
     text: as written in the file
-    words: folded alternatives
+    words: the spellings of its alternatives, folded
     pattern: a regular expression instead of words; "" for none
     """
 
@@ -44,17 +44,9 @@ class Term(NamedTuple):
     pattern: str
 
 
-def fold(text: str) -> str:
-    """Normalizes a text: NFKC, case folded, single spaces, no invisible characters."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    if not folded.isascii():
-        folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", folded))
-    return " ".join(folded.split())
-
-
 def fold_article(title: str, text: str) -> str:
-    """Title and text, folded, on two lines, so that no keyword matches across them."""
-    return f"{fold(title)}\n{fold(text)}"
+    """Title and text with folded characters, on two lines, so that no keyword matches across them."""
+    return f"{fold_characters(title)}\n{fold_characters(text)}"
 
 
 def parse_keyword(text: str) -> Term:
@@ -70,18 +62,18 @@ def parse_keyword(text: str) -> Term:
         if len(keyword) < 3 or keyword[-1] not in "/／":
             raise ValueError("starts a regular expression and does not end with /")
         return Term(text, sign, (), _pattern(keyword[1:-1]))
-    words = [fold(word) for word in unicodedata.normalize("NFKC", keyword).split("|")]
-    for word in words:
+    alternatives = [spellings(word) for word in keyword.replace("｜", "|").split("|")]
+    for word, *_ in alternatives:
         if not word:
-            raise ValueError("is empty" if len(words) == 1 else "has an empty alternative beside |")
+            raise ValueError("is empty" if len(alternatives) == 1 else "has an empty alternative next to |")
         if word[0] in "+!/":
             raise ValueError(f"{word!r}: a sign must precede the first alternative; regular expressions use their own |")
-    return Term(text, sign, tuple(dict.fromkeys(words)), "")
+    return Term(text, sign, tuple(dict.fromkeys(word for forms in alternatives for word in forms)), "")
 
 
 def _pattern(text: str) -> str:
-    """The pattern for folded text. Characters that folding changes are literals: a full-width bracket opens no group."""
-    pattern = "".join(char if char.isascii() else _literal(char) for char in text)
+    """The pattern for folded characters. Characters that folding changes are literals: a full-width bracket opens no group."""
+    pattern = "".join(char if char.isascii() and char != "`" else _literal(char) for char in text)
     try:
         empty = regex_matches(pattern, [""])[0]
     except ValueError as error:
@@ -92,7 +84,7 @@ def _pattern(text: str) -> str:
 
 
 def _literal(char: str) -> str:
-    folded = fold(char)
+    folded = fold_character(char)
     return char if folded == char else re.escape(folded) if folded else ""
 
 
@@ -130,7 +122,7 @@ class _Word(NamedTuple):
 class KeywordFinder:
     """Finds many words and patterns in many texts. Immutable after construction.
 
-    folded text ─▶ its tokens: words and characters ─▶ keywords whose tokens all occur ─▶ keywords that occur as a whole
+    characters folded ─▶ text folded ─▶ its tokens: words and characters ─▶ keywords with these tokens ─▶ keywords that occur as a whole
     """
 
     def __init__(self, terms: Iterable[Term]) -> None:
@@ -142,8 +134,8 @@ class KeywordFinder:
             self._by_token.setdefault(max(made.tokens, key=lambda token: (len(token), token)), []).append(made)
 
     def find(self, texts: Sequence[str]) -> list[set[str]]:
-        """The `match_keys` of the terms that each folded text contains."""
-        found = [set(self._words(text)) for text in texts]
+        """The `match_keys` of the terms that each text of `fold_article` contains."""
+        found = [set(self._words(fold_between(text))) for text in texts]
         for pattern in self._patterns if texts else ():
             for keys, matches in zip(found, regex_matches(pattern, texts), strict=True):
                 if matches:

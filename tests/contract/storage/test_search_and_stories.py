@@ -220,6 +220,36 @@ def test_an_article_is_found_by_its_own_title(store: Store, title: str):
                 assert store.search.find(Criteria(words=part), NOON, UNTIL, 5).articles, part
 
 
+SPELLINGS = (
+    ("Moody's", "Moody’s"),
+    ('"write-down"', "a write‑down", "WRITEDOWN", "write\u00addown", "write down"),
+    ("GPT-4", "GPT‑4", "ＧＰＴ４"),
+    ("Nestle", "Nestlé", "NESTLE\u0301", "Ｎｅｓｔｌｅ"),
+    ("Nestlé", "Nestle"),
+    ("Strasse", "Straße"),
+    ("债券违约", "债券 违约", "債券違約", "债\u200b券 违-约"),
+    ("债券-違約", "债券违约"),
+    ("约翰·史密斯", "約翰・史密斯", "约翰史密斯"),
+    ('"J.P. Morgan"', "JP Morgan", "J. P. Morgan", "J.P.Morgan", "ｊ．ｐ． Morgan"),
+    ("J. P. Morgan", "JP Morgan"),
+    ('"US Steel"', "U.S. Steel"),
+    ("bond", "B.O.N.D. series"),
+)
+
+
+def test_a_search_finds_every_spelling(store: Store):
+    for table in ("articles", "mentions"):
+        store.client.command(f"TRUNCATE TABLE {table}")
+    every = sorted({title for _, *titles in SPELLINGS for title in titles})
+    save(store, *(scored_article(f"s{number}", title, title.swapcase()) for number, title in enumerate(every)))
+    save(store, scored_article("us", "They told us", "of a bonus"), scored_article("other", "Moody blues", "券商 违约 债务"))
+    for words, *expected in SPELLINGS:
+        assert set(expected) <= set(titles(store, words=words)), words
+        assert not {"They told us", "Moody blues"} & set(titles(store, words=words)), words
+        excluding = titles(store, words=f"-{words}") if " " not in words or '"' in words else []
+        assert not set(expected) & set(excluding), words
+
+
 @pytest.fixture
 def stories(store: Store) -> Store:
     for table in ("articles", "article_keys", "mentions", "alerts", "labels"):

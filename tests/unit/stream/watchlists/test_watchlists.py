@@ -15,7 +15,8 @@ from core.errors import SettingsError
 from core.records import Article, CompanyScore, Score, Scored
 from core.settings import Settings
 from core.taxonomy import TOPIC_KEYS
-from stream.watchlists.keywords import KeywordFinder, fold, fold_article, occurs, parse_keyword
+from core.text_folding import fold
+from stream.watchlists.keywords import KeywordFinder, fold_article, occurs, parse_keyword
 from stream.watchlists.matcher import Matcher, Subject
 from stream.watchlists.watchlists import Watchlist, load_watchlists, titles_of
 from tests.helpers.strategies import examples, texts
