@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from core.records import Alert
+from core.records import Alert, Role
 from core.series import series_name
 from core.untrusted_text import safe_url
 from domain.alert_lifecycle import AlertEvent, AlertLifecycle, Silence
@@ -29,10 +29,16 @@ class Sentiment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompanySentiment(msgspec.Struct, frozen=True, kw_only=True):
-    """Sentiment of an article towards one company."""
+    """Sentiment of an article towards one company.
+
+    Attributes:
+        role: "subject"; "speaker" for a bank, an agency or a newspaper that only speaks about others, which counts for no series;
+            "comparison" for a company that others are only compared with
+    """
 
     company: str
     sector: str
+    role: Role = "subject"
     sentiment: Sentiment
 
 
@@ -370,7 +376,10 @@ def article_out(article: ArticleAsOf, text: Literal["lead", "full"]) -> ArticleO
         topics={topic: rounded(p) for topic, p in article.topics.items()},
         companies=tuple(
             CompanySentiment(
-                company=each.company, sector=each.sector, sentiment=sentiment(each.p_negative, each.p_neutral, each.p_positive)
+                company=each.company,
+                sector=each.sector,
+                role=each.role,
+                sentiment=sentiment(each.p_negative, each.p_neutral, each.p_positive),
             )
             for each in article.companies
         ),

@@ -132,8 +132,9 @@ def facts(score: Score) -> Iterator[tuple[str, float, float, float]]:
     """Yield (series, p_negative, p_neutral, p_positive) for each series that the score belongs to.
 
     The sentiment towards a company counts for the company and for its sector (the most negative one if several companies of a sector
-    are named). The sentiment of the article counts for the market, its language, its genre and its topics. The sentiment for
-    watchlists was determined when they were matched (stream.watchlists.matcher).
+    are named); a speaker, such as a broker that rates another company, counts for neither. The sentiment of the article counts for
+    the market, its language, its genre and its topics. The sentiment for watchlists was determined when they were matched
+    (stream.watchlists.matcher).
     """
     whole = (score.p_negative, score.p_neutral, score.p_positive)
     yield MARKET, *whole
@@ -143,6 +144,8 @@ def facts(score: Score) -> Iterator[tuple[str, float, float, float]]:
         yield topic_series(topic), *whole
     sectors: dict[str, tuple[float, float, float]] = {}
     for company in score.companies:
+        if company.role == "speaker":
+            continue
         own = (company.p_negative, company.p_neutral, company.p_positive)
         yield company_series(company.company), *own
         if company.sector and own > sectors.get(company.sector, (-1.0, 0.0, 0.0)):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tomllib
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from core import log
 from core.errors import SettingsError
-from core.files import locked_or_raise
+from core.files import locked_or_raise, make_private
 from core.kafka_topics import TopicNames, topic_names
 from core.records import Genre, Language
 from core.settings import Settings, build
+from core.toml_files import parse_toml, toml_text
 from storage.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from stream.watchlists.watchlists import Watchlist
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
+_log = log.get_logger(__name__)
 
 
 def read_settings(config: str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -34,24 +36,35 @@ def read_settings(config: str | None = None, environment: Mapping[str, str] | No
     if not path:
         return build({}, environment)
     try:
-        with Path(path).expanduser().open("rb") as file:
-            table = tomllib.load(file)
+        text = toml_text(Path(path).expanduser().read_bytes(), f"settings file {path}")
     except OSError as error:
         raise SettingsError(f"settings file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"settings file {path} is not valid TOML: {error}") from error
-    return build(table, environment, where=path)
+    return build(parse_toml(text, f"settings file {path}"), environment, where=path)
+
+
+def data_dir_path(settings: Settings) -> Path:
+    """Path of the data folder, which need not exist. Raises SettingsError if it is a folder that others use too."""
+    path = Path(settings.data_dir).expanduser()
+    shared = path.is_dir() and path.stat().st_mode & stat.S_ISVTX
+    if shared or path.resolve() in (Path("/"), Path.home().resolve()):  # it will be closed to other users
+        raise SettingsError(f"data_dir {path} is not a folder of its own; set data_dir to one, such as {path / 'tocsin'}")
+    return path
 
 
 def data_dir(settings: Settings) -> Path:
-    """The data folder, created if missing. Raises SettingsError."""
-    path = Path(settings.data_dir).expanduser()
+    """The data folder, created if missing, with access for its owner only. Raises SettingsError."""
+    path = data_dir_path(settings)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"data_dir {path} cannot be created: {error.strerror}; set data_dir to a writable folder") from error
     if not os.access(path, os.W_OK):
         raise SettingsError(f"data_dir {path} is not writable; set data_dir to a writable folder")
+    try:
+        if make_private(path):
+            _log.warning("data_dir_made_private", folder=str(path), reason="other users of this machine could read it")
+    except OSError as error:  # a volume of a container may belong to root; `tocsin doctor` reports it
+        _log.debug("data_dir_not_private", folder=str(path), reason=str(error))
     return path
 
 
@@ -138,7 +151,7 @@ def _loader(settings: Settings) -> Callable[[Path | None], Classifier]:
 
 def make_gazetteer(settings: Settings) -> Gazetteer:
     """The gazetteer of the settings. Raises SettingsError."""
-    from ingest.companies.gazetteer import load_companies
+    from ingest.companies.company_files import load_companies
 
     return load_companies(Path(settings.companies).expanduser() if settings.companies else None)
 
@@ -174,7 +187,7 @@ def active_watchlists(settings: Settings, store: Store) -> tuple[Watchlist, ...]
         try:
             return make_watchlists(settings, text=each.text)
         except SettingsError as error:
-            log.get_logger(__name__).warning("watchlists_invalid_using_previous", by=each.actor, error=str(error))
+            _log.warning("watchlists_invalid_using_previous", by=each.actor, error=str(error))
     return () if written else make_watchlists(settings)
 
 
@@ -196,7 +209,7 @@ def active_rules(settings: Settings, store: Store, watchlists: Sequence[Watchlis
         try:
             return make_rules(settings, text=each.text, watchlists=watchlists)
         except SettingsError as error:
-            log.get_logger(__name__).warning("rules_invalid_using_previous", by=each.actor, error=str(error))
+            _log.warning("rules_invalid_using_previous", by=each.actor, error=str(error))
     return make_rules(settings, text="") if written else make_rules(settings, watchlists=watchlists)
 
 

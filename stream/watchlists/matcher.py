@@ -109,8 +109,8 @@ def _hit(watchlist: Watchlist, subject: Subject, words: set[str]) -> Hit | None:
 
 
 def companies_of(score: Score) -> list[str]:
-    """Keys of the companies with a sentiment score of their own."""
-    return [company.company for company in score.companies]
+    """Keys of the companies that the article is about: those with a sentiment score, without speakers."""
+    return [company.company for company in score.companies if company.role != "speaker"]
 
 
 def with_hits(score: Score, hits: Sequence[Hit]) -> Score:

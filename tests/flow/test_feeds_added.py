@@ -24,7 +24,7 @@ from dashboard.pages import sources, system
 from dashboard.services import NewFeed, Services
 from dashboard.view import View
 from domain.accounts import Person, Role
-from ingest.companies.gazetteer import load_companies
+from ingest.companies.company_files import load_companies
 from ingest.crawl.crawler import Crawler
 from ingest.crawl.crawler_mailbox import CrawlerMailbox
 from ingest.crawl.fetcher import Fetcher

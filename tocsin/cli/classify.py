@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,7 @@ import click
 from rich.markup import escape
 from rich.text import Text
 
-from core.errors import InvalidInput, ModelError
+from core.errors import BadRecord, InvalidInput, ModelError
 from core.series import series_name as name_of
 from core.series import topic_series
 from tocsin import wiring
@@ -40,7 +43,7 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
     """
     from models.inference.classifier import Document
 
-    lines = [line.strip() for text in texts for line in (sys.stdin if text == "-" else [text]) if line.strip()]
+    lines = texts_given(texts)
     gazetteer = wiring.make_gazetteer(settings_of(ctx))
     found = [gazetteer.mentions(line) for line in lines]
     with console.status("loading the model"):
@@ -63,6 +66,7 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
                     "topics": dict(prediction.topics),
                     "risks": dict(prediction.risks),
                     "companies": {company: sentiment._asdict() for company, sentiment in towards.items()},
+                    "roles": {mention.company: mention.role for mention in mentions},
                     "materiality": prediction.materiality._asdict() if prediction.materiality else None,
                     "entities": named,
                     "model": classifier.version,
@@ -70,10 +74,38 @@ def classify(ctx: click.Context, texts: tuple[str, ...], as_json: bool) -> None:
             )
             continue
         topics = ", ".join(f"{name_of(topic_series(key), language_of(line))} {p:.0%}" for key, p in prediction.topics.items())
-        companies = ", ".join(f"{company} {label_of(sentiment)}" for company, sentiment in towards.items())
+        roles = {mention.company: "" if mention.role == "subject" else f" ({mention.role})" for mention in mentions}
+        companies = ", ".join(f"{company}{roles[company]} {label_of(sentiment)}" for company, sentiment in towards.items())
         table.add_row(escape(line), label_of(prediction.sentiment), topics, companies)
     if not as_json:
         results.print(table)
+
+
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+
+def texts_given(texts: Sequence[str]) -> list[str]:
+    """The texts of the command line, and for "-" the lines of stdin, in whatever encoding they are. Raises InvalidInput."""
+    lines = []
+    for text in texts:
+        parts = decode_text(sys.stdin.buffer.read(), "stdin").splitlines() if text == "-" else [text_given(text)]
+        lines += [line for part in parts if (line := part.strip(" \t\r\n\ufeff"))]
+    return lines
+
+
+def text_given(text: str) -> str:
+    """A text of the command line, whose bytes Python decodes as UTF-8 whatever they are. Raises InvalidInput."""
+    return text if text.isascii() or not _UNDECODED.search(text) else decode_text(os.fsencode(text), "TEXT")
+
+
+def decode_text(data: bytes, what: str) -> str:
+    """Decode a text that a person gave. what: its name in messages. Raises InvalidInput where no encoding fits."""
+    from ingest.text.clean_text import decode
+
+    try:
+        return decode(data)
+    except BadRecord as error:
+        raise InvalidInput(f"{what}: {error.reason}; UTF-8, UTF-16, GB18030, Big5 and windows-1252 are recognized") from error
 
 
 def entities_of(classifier: Classifier, gazetteer: Gazetteer, lines: list[str]) -> list[list[dict[str, Any]]]:
@@ -137,6 +169,7 @@ def explain(ctx: click.Context, text: str, company: str, head: str, label: str |
     from models.inference.explain import explain as run
     from models.inference.transformer import TransformerClassifier
 
+    text = text_given(text)
     if not text.strip():
         raise InvalidInput("TEXT is empty")
     with console.status("loading the model"):
@@ -196,24 +229,33 @@ def companies() -> None:
     required=True,
     help="Folder of CSV lists with columns such as code, exchange, name.",
 )
-@click.option("--out", type=click.Path(dir_okay=False), required=True, help="TOML file to write, for the setting `companies`.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    required=True,
+    help="TOML file to write, for the setting `companies`. With the suffix .tsv.gz, the file of the shipped lists.",
+)
 @click.pass_context
 def build(ctx: click.Context, symbols: str, out: str) -> None:
     """Build a list of companies from lists of symbols.
 
     Merges them with the current companies into a file for the setting `companies`.
 
-    Names that are everyday words are marked as weak. They count only where the model finds an organisation.
+    Names that are everyday words are marked as weak. They count only where the context speaks for the company.
     """
-    from ingest.companies.company_files import curated_companies, to_listings, to_toml
+    from ingest.companies.company_files import LISTINGS_SUFFIX, curated_companies, to_listings, to_toml
     from ingest.companies.symbol_lists import build as run
     from ingest.companies.symbol_lists import further_names, read_listings
     from models.inference.segmentation import everyday_words
     from models.registry.manifest import shipped
 
-    known = wiring.make_gazetteer(settings_of(ctx)).companies
-    built = run(read_listings(Path(symbols)), known.values(), everyday_words(shipped()))
-    Path(out).write_text(to_toml(built), encoding="utf-8")
+    for_shipping = out.endswith(LISTINGS_SUFFIX)
+    known = {company.key: company for company in curated_companies()} if for_shipping else wiring.make_gazetteer(settings_of(ctx)).companies
+    built = run([*(further_names() if for_shipping else ()), *read_listings(Path(symbols))], known.values(), everyday_words(shipped()))
+    if for_shipping:
+        Path(out).write_bytes(to_listings(company for company in built if company.key not in known))
+    else:
+        Path(out).write_text(to_toml(built), encoding="utf-8")
     click.echo(f"wrote {len(built)} companies to {out}: {len(built) - len(known)} new")
 
 
@@ -224,7 +266,7 @@ def build(ctx: click.Context, symbols: str, out: str) -> None:
 def link(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Look up the company of each name, ignoring legal form, case and character width."""
     gazetteer = wiring.make_gazetteer(settings_of(ctx))
-    for name in names:
+    for name in map(text_given, names):
         found = gazetteer.link(name)
         if as_json:
             print_json({"name": name, "company": found.key if found else None})

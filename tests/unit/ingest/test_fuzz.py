@@ -19,7 +19,7 @@ from core.records import Alert, Article, Score, decode, encode
 from ingest.archive.files import ReadOptions, Row, read
 from ingest.articles import RawArticle, build_article
 from ingest.companies import symbol_lists
-from ingest.companies.gazetteer import load_companies
+from ingest.companies.company_files import load_companies, to_toml
 from ingest.crawl import feeds, pages
 from ingest.text import clean_text
 from tests.helpers.strategies import examples, mutants
@@ -99,7 +99,7 @@ def listing(data: bytes) -> None:
         built = symbol_lists.build(rows, ())
         if built:
             path = Path(folder) / "companies.toml"
-            path.write_text(symbol_lists.to_toml(built), "utf-8")
+            path.write_text(to_toml(built), "utf-8")
             assert list(load_companies(path).companies.values()) == built
 
 

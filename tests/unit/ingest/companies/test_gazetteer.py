@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SettingsError
-from ingest.companies.gazetteer import Company, Gazetteer, load_companies, share_code
+from ingest.companies.company_files import curated_companies, load_companies, shipped_listings
+from ingest.companies.gazetteer import Company, Gazetteer, share_code
 
 SHIPPED = load_companies()
 
@@ -71,10 +72,20 @@ def test_surface_forms_occur_in_the_text(text):
         assert mention.surface in text + " 腾讯 Apple"
 
 
-def test_the_shipped_list_is_complete():
-    assert len(SHIPPED.companies) > 200
-    for company in SHIPPED.companies.values():
+def test_the_names_of_curated_companies_are_found():
+    for company in curated_companies():
         assert company.key in {mention.company for mention in SHIPPED.mentions(f"据悉，{company.name_zh}今日公告")}, company
+
+
+def test_names_of_listed_companies_are_found_unless_they_are_weak():
+    listed = [
+        company for company in shipped_listings() if company.key.endswith((".SH", ".SZ", ".BJ")) and company.name_zh not in company.weak
+    ]
+    assert len(listed) > 5_000
+    lost = [
+        company for company in listed if company.key not in {each.company for each in SHIPPED.mentions(f"据悉，{company.name_zh}今日公告")}
+    ]
+    assert len(lost) < 0.01 * len(listed), lost
 
 
 ONE = "[[companies]]\nkey = 'A'\nname_en = 'Same'\nname_zh = '甲'\nsector = 'banks'\n"

@@ -9,7 +9,7 @@ import pytest
 
 from core.records import Language
 from core.taxonomy import TOPIC_KEYS
-from ingest.companies.gazetteer import load_companies
+from ingest.companies.company_files import load_companies
 from tests.helpers.shared_data import shared_dir
 from tocsin.newswire.cast import PAPERS, companies, companies_path, papers_of, sectors
 from tocsin.newswire.grammar import TONES, EventTemplate, Values, candidates, grammar_of, quiet_event, write_story
