@@ -1,10 +1,14 @@
-"""Sanitising of text and links from the web for display, links and CSV export."""
+"""Sanitising of text and links from the web: Unicode normalisation, display, links and CSV export."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Literal
 from urllib.parse import urlsplit
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -27,6 +31,42 @@ _INVISIBLE = dict.fromkeys(
     " ",
 )
 """Control characters and bidirectional formatting, with which a title can imitate another one."""
+
+
+MAX_MARKS = 30
+"""Most combining marks in a row, as in Stream-Safe Text (UAX 15, section 13); no language writes as many."""
+_END_OF_MARKS = 0x20000
+"""No combining mark has this code point or a higher one."""
+
+
+@cache
+def _marks() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Patterns of a character that decomposes to combining marks, and of more than MAX_MARKS of them, of which group 1 is kept."""
+    codes = [code for code in range(0x300, _END_OF_MARKS) if unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0])]
+    mark = f"[{''.join(map(chr, codes))}]"
+    return re.compile(mark), re.compile(f"({mark}{{{MAX_MARKS}}}){mark}+")
+
+
+def is_mark(char: str) -> bool:
+    """Whether a character is a combining mark, or decomposes to combining marks."""
+    return _marks()[0].match(char) is not None
+
+
+def without_excess_marks(text: str) -> str:
+    """The text with at most MAX_MARKS combining marks in a row."""
+    mark, excess = _marks()
+    if not mark.search(text[:: MAX_MARKS + 1]):  # one of any MAX_MARKS + 1 characters in a row
+        return text
+    return excess.sub(r"\1", text)
+
+
+def normalize(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
+    """The text in a normalization form of Unicode, in a time proportional to its length.
+
+    Combining marks beyond MAX_MARKS in a row are dropped: sorting a longer run takes a time proportional to its square, during which
+    no other thread runs. The only caller of `unicodedata.normalize`.
+    """
+    return text if text.isascii() else unicodedata.normalize(form, without_excess_marks(text))
 
 
 def plain(text: str, limit: int = 300) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from core.errors import InvalidInput
+from core.untrusted_text import normalize
 
 Role = Literal["viewer", "analyst", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "analyst", "admin")
@@ -25,6 +25,8 @@ ROLES: tuple[Role, ...] = ("viewer", "analyst", "admin")
 
 MAX_NAME_CHARS = 64
 MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS = 12, 256
+MAX_TYPED_CHARS = 4 * MAX_PASSWORD_CHARS
+"""A longer text is neither a name nor a password, whichever way its characters are composed; it is rejected before it is normalised."""
 MIN_DISTINCT_CHARS = 5
 PasswordFault = Literal["short", "long", "simple", "name", "same"]
 PASSWORD_FAULTS: dict[PasswordFault, str] = {
@@ -106,25 +108,35 @@ def may(role: Role, least: Role) -> bool:
     return ROLES.index(role) >= ROLES.index(least)
 
 
+def _plain_name(text: str) -> str:
+    """A name in NFKC, case folded; "" for a text that is too long for a name."""
+    return normalize("NFKC", text).strip().casefold() if len(text) <= MAX_TYPED_CHARS else ""
+
+
 def account_name(text: str) -> str:
     """Normalise an account name: NFKC, stripped, case folded.
 
     Raises:
         InvalidInput: the name is empty, too long or has other characters than letters, digits and . _ - @
     """
-    name = unicodedata.normalize("NFKC", text).strip().casefold()
+    name = _plain_name(text)
     if not 0 < len(name) <= MAX_NAME_CHARS or not all(char.isalnum() or char in "._-@" for char in name):
         raise InvalidInput(f"an account's name has 1 to {MAX_NAME_CHARS} characters: letters and digits of any language, and . _ - @")
     return name
 
 
 def password_text(text: str) -> str:
-    """The password in NFKC, as keyboards compose characters differently (NIST SP 800-63B-4, 3.1.1.2)."""
-    return unicodedata.normalize("NFKC", text)
+    """The password in NFKC, as keyboards compose characters differently (NIST SP 800-63B-4, 3.1.1.2).
+
+    Of a longer text than a password may be, only the beginning.
+    """
+    return normalize("NFKC", text[:MAX_TYPED_CHARS])
 
 
 def password_fault(password: str, name: str) -> PasswordFault | None:
     """Why a new password of this account is rejected, or None. Length counts, not a mix of character classes (NIST SP 800-63B-4)."""
+    if len(password) > MAX_TYPED_CHARS:
+        return "long"
     text = password_text(password)
     if len(text) < MIN_PASSWORD_CHARS:
         return "short"
@@ -141,7 +153,7 @@ def account_subject(name: str) -> str:
     It has 16 bits of the name's hash: a password typed into the name field is not stored, and invented names cannot fill the
     store. Two accounts with the same key (1 in 65,536) share their delays.
     """
-    text = unicodedata.normalize("NFKC", name).strip().casefold().encode("utf-8", "replace")
+    text = (_plain_name(name) or name).encode("utf-8", "replace")
     return f"account:{hashlib.blake2b(text, digest_size=2).hexdigest()}"
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from domain.accounts import MAX_PASSWORD_CHARS, password_text
+from domain.accounts import MAX_TYPED_CHARS, password_text
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without characters that are easily confused."""
@@ -33,7 +33,7 @@ def hash_of(password: str) -> str:
 def verify(hash_: str, password: str) -> bool:
     """Whether the password matches the hash, in the same time for a wrong one; False for an invalid hash."""
     try:
-        return _hasher().verify(hash_, _bytes(password)) and len(password) <= MAX_PASSWORD_CHARS
+        return _hasher().verify(hash_, _bytes(password)) and len(password) <= MAX_TYPED_CHARS
     except (VerificationError, InvalidHashError):
         return False
 
@@ -49,4 +49,4 @@ def one_time() -> str:
 
 
 def _bytes(password: str) -> bytes:
-    return password_text(password[: 2 * MAX_PASSWORD_CHARS]).encode("utf-8", "replace")
+    return password_text(password).encode("utf-8", "replace")

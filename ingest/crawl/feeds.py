@@ -9,10 +9,13 @@ from html.entities import html5
 from typing import Any, NamedTuple
 
 from core.errors import BadRecord, SourceError
+from core.untrusted_text import is_mark, without_excess_marks
 from ingest.text.clean_text import decode
 from ingest.text.urls import absolute
 
 MAX_FEED_BYTES = 8 * 1024 * 1024
+MAX_ATTRIBUTES, MAX_NAMESPACES, MAX_BASE_CHARS = 300, 300, 2_000
+"""Most attributes of an element, most namespaces of a feed, and longest xml:base: feedparser takes quadratic time over each."""
 
 _PROLOG = re.compile(r"\s*(?:<\?.*?\?>|<!--.*?-->)", re.DOTALL)
 _ELEMENT = re.compile(r"<(?:[^\W\d]|:)")
@@ -75,7 +78,7 @@ def read(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -
         text = decode(data, charset_of(content_type))
     except BadRecord as error:
         raise SourceError(f"{url}: {error}") from error
-    text = _from_first_element(_xml_text(text), url)
+    text = without_excess_marks(_from_first_element(_xml_text(text), url))
     try:
         parsed = _feedparser().parse(
             io.BytesIO(text.encode("utf-8")),  # feedparser would open bytes that look like a path
@@ -110,14 +113,16 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _referred(reference: re.Match[str]) -> str:
-    """Resolve a numeric reference: unchanged if an XML parser can read it, a surrogate as that character, "" if invalid."""
+    """Resolve a numeric reference: unchanged if it is no mark and XML allows it, a mark or surrogate as that character, "" if invalid."""
     hexadecimal, decimal = reference.groups()
     if len(hexadecimal or decimal) > 7:
         return ""
     number = int(hexadecimal, 16) if hexadecimal else int(decimal)
-    if 0xD800 <= number < 0xE000:
+    if number > 0x10FFFF:
+        return ""
+    if 0xD800 <= number < 0xE000 or is_mark(chr(number)):
         return chr(number)
-    return "" if number > 0x10FFFF or _NOT_XML.match(chr(number)) else reference.group()
+    return "" if _NOT_XML.match(chr(number)) else reference.group()
 
 
 def _from_first_element(text: str, url: str) -> str:
@@ -159,7 +164,36 @@ def _feedparser() -> Any:
         setattr(mixin._FeedParserMixin, f"_end_{element}", lambda self, name=element: self.pop(name))
     mixin._FeedParserMixin._sync_author_detail = no_detail
     mixin._FeedParserMixin._add_tag = no_tag
+    _limit(mixin._FeedParserMixin)
     return feedparser
+
+
+def _limit(parser: Any) -> None:
+    """Make feedparser raise ValueError for a document over one of the limits."""
+    from feedparser.parsers.strict import _StrictFeedParser
+
+    start, start_strict, track = parser.unknown_starttag, _StrictFeedParser.startElementNS, parser.track_namespace
+
+    def limited_start(self: Any, tag: str, attributes: Any) -> Any:
+        if len(attributes) > MAX_ATTRIBUTES:
+            raise ValueError(f"an element has {len(attributes)} attributes, more than {MAX_ATTRIBUTES}")
+        if any(name in ("xml:base", "base") and len(value) > MAX_BASE_CHARS for name, value in attributes):
+            raise ValueError(f"an xml:base has more than {MAX_BASE_CHARS} characters")
+        if len(self.baseuri or "") > 2 * MAX_BASE_CHARS:
+            raise ValueError(f"nested xml:base have more than {2 * MAX_BASE_CHARS} characters")
+        return start(self, tag, attributes)
+
+    def limited_start_strict(self: Any, name: Any, qname: Any, attributes: Any) -> Any:
+        if len(attributes) > MAX_ATTRIBUTES:
+            raise ValueError(f"an element has {len(attributes)} attributes, more than {MAX_ATTRIBUTES}")
+        return start_strict(self, name, qname, attributes)
+
+    def limited_track(self: Any, prefix: Any, uri: Any) -> Any:
+        if len(self.namespaces_in_use) > MAX_NAMESPACES:
+            raise ValueError(f"the feed declares more than {MAX_NAMESPACES} namespaces")
+        return track(self, prefix, uri)
+
+    parser.unknown_starttag, parser.track_namespace, _StrictFeedParser.startElementNS = limited_start, limited_track, limited_start_strict
 
 
 def _entry(entry: Any, url: str) -> Entry:

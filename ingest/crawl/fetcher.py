@@ -19,7 +19,7 @@ import httpx
 
 from core.errors import SourceError
 from ingest.crawl.robots import Robots
-from ingest.text.urls import canonical, host_of
+from ingest.text.urls import MAX_URL_CHARS, canonical, host_of
 from net.address_policy import resolve
 from net.guarded_transport import GuardedTransport, Resolver
 from net.timeouts import Deadline, retry_after_s
@@ -207,7 +207,7 @@ def _redirect(response: httpx.Response, url: str) -> str:
         return ""
     location = response.headers.get("location", "")
     try:
-        target = str(httpx.URL(url).join(location)) if location else ""
+        target = str(httpx.URL(url).join(location)) if 0 < len(location) <= MAX_URL_CHARS else ""
     except (httpx.InvalidURL, ValueError):
         target = ""
     if not canonical(target):

@@ -11,10 +11,10 @@ from __future__ import annotations
 import codecs
 import html
 import re
-import unicodedata
 
 from core.errors import BadRecord
 from core.records import Language
+from core.untrusted_text import normalize
 
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: it begins with the same two bytes
@@ -229,6 +229,9 @@ _UNSEEN = re.compile(
 )
 """What browsers do not display; unclosed, it extends to the end. The pattern is linear in time, as texts are untrusted."""
 
+_CAPTION = re.compile(r"<figcaption\b[^<>]{0,500}>.{0,3000}?</figcaption\s*>", re.IGNORECASE | re.DOTALL)
+"""The caption of a picture, which is not the text of the article."""
+
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _TAG = re.compile(rf"<(?=[a-z/!])(?:/?(?:{_TAGS}|script|\w+:\w+)(?:\s[^<>]*)?/?|!doctype[^<>]*)>", re.IGNORECASE)
 """Only known HTML element names match: 'PE<15 and ROE>20' is text."""
@@ -259,14 +262,14 @@ def clean(text: str) -> str:
         text = " ".join(text.split())
     else:
         text = text.strip(" ")
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    return text if text.isascii() else normalize("NFC", text)
 
 
 def _without_markup(text: str) -> str:
     """Remove tags and decode entities. Twice, as many feeds are escaped twice and tags only appear after decoding."""
     for _ in range(2):
         if "<" in text:
-            text = _UNSEEN.sub(" ", text)
+            text = _CAPTION.sub(" ", _UNSEEN.sub(" ", text))
             text = _INLINE_TAG.sub("", text)
             text = _TAG.sub(" ", text)
         if "&" not in text:

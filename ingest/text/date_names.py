@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from functools import cache
 
+from core.untrusted_text import normalize
+
 _ENGLISH = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
@@ -54,6 +56,7 @@ def month_of(word: str) -> int | None:
 def weekday_of(text: str) -> int | None:
     """The weekday, 0 for Monday, of a text that is nothing else; None otherwise. English and Chinese only."""
     text = text.strip(" ().,").removeprefix("last ").removeprefix("on ").strip()
+    text = text.removeprefix("上个").removeprefix("上")
     for prefix in ("星期", "周", "週", "礼拜", "禮拜"):
         if text.startswith(prefix) and len(text) == len(prefix) + 1:
             return _HAN_DAYS.get(text[-1])
@@ -78,7 +81,7 @@ def _plain(word: str) -> str:
     word = word.strip(".").casefold()
     if word.isascii():
         return word
-    return "".join(char for char in unicodedata.normalize("NFD", word) if not unicodedata.combining(char))
+    return "".join(char for char in normalize("NFD", word) if not unicodedata.combining(char))
 
 
 @cache

@@ -10,13 +10,13 @@ with an order of day and month, which `day_first` finds in the other times of th
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
 from core.records import NEWEST, OLDEST
+from core.untrusted_text import normalize
 from ingest.text.date_names import FILLERS, ORDINALS, is_weekday, month_of, weekday_of
 from ingest.text.time_zones import ZONE_AFTER_TIME, ZONE_BEFORE_DATE, Zone, zone_of
 
@@ -61,7 +61,8 @@ _LABEL_WORDS = re.compile(
     re.IGNORECASE,
 )
 _REST = re.compile(
-    r"\s*(?:[|·•]|(?:来源|來源|作者|编辑|編輯|责编|责任编辑|记者|浏览|阅读|点击|评论|字号|更新|(?:last )?updated|modified|by |source).*)",
+    r"\s*(?:[|·•]|(?:来源|來源|作者|编辑|編輯|责编|责任编辑|记者|浏览|阅读|点击|评论|字号|更新|发布$|发表$"
+    r"|(?:last )?updated|modified|by |source).*)",
     re.IGNORECASE,
 )
 
@@ -75,9 +76,9 @@ _AFTERNOON = frozenset(
 _NIGHT = frozenset(("晚上", "晚间", "晚間", "夜间", "夜間", "深夜", "半夜", "夜里"))
 _TIME = re.compile(
     rf"(?<![\d:.])(?:(?P<pre>{_HALVES})\s*)?(?:"
-    r"(?P<hour>\d{1,2})\s?:\s?(?P<minute>\d{2})(?:\s?:\s?(?P<second>\d{2})(?:[.,:]\d{1,9})?)?(?!\d)(?:\s*uhr\b)?"
+    r"(?P<hour>\d{1,2})\s?:\s?(?P<minute>\d{2})(?:\s?:\s?(?P<second>\d{2})(?:[.,:]\d{1,9})?)?(?!\d)(?:\s*uhr\b|\s?h\b)?"
     r"|(?P<hour2>\d{1,2})\s*[时時点點시](?:\s*(?P<minute2>\d{1,2})\s*[分분]?|(?P<half_past>半)|整|正)?(?:\s*(?P<second2>\d{1,2})\s*[秒초])?"
-    r"|(?P<hour3>\d{1,2})\s?h(?:\s?(?P<minute3>\d{2}))?\b|(?P<hour4>\d{1,2})\.(?P<minute4>\d{2})(?:\.\d{2})?\s?uhr\b"
+    r"|(?P<hour3>\d{1,2})\s?h(?:\s?(?P<minute3>\d{2}))?\b|(?P<hour4>\d{1,2})\.(?P<minute4>\d{2})(?:\.\d{2})?(?:\s?uhr\b|(?=\s?[ap]\.?m\b))"
     r"|(?<![/-])(?P<hour5>1[0-2]|0?[1-9])(?=\s?[ap]\.?\s?m\b))"
     rf"(?:\s*(?P<post>{_HALVES}))?",
     re.IGNORECASE,
@@ -94,6 +95,10 @@ _HAN_WEEKDAY = re.compile(
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
 _LEADING_WORD = re.compile(r"[^\W\d_]+\.?,\s*")
 
+_WITHOUT_COLONS = re.compile(r"(?<=\d)[T ](\d{2})(\d{2})(\d{2})?(?=\s?Z?$|\s?[+-]\d)")
+_LOG_TIME = re.compile(r"(\d{1,2}/[A-Za-z]{3}/\d{4}):(?=\d)")
+_INSIDE = re.compile(r"(?<=\D)(?:19|20)\d{2}\s?[-/.年]\s?\d{1,2}\s?[-/.月]\s?\d{1,2}")
+_WEEK_DATE = re.compile(r"\d{4}-?W\d{2}-?[1-7]")
 _HAN_NUMBER = re.compile(r"[〇零○一二两三四五六七八九十廿卅]+(?=\s*(?:[年月日号號时時点點分秒天周週]|个|半?小时|星期))")
 _HAN_DIGITS = {**{char: index for index, char in enumerate("零一二三四五六七八九")}, "〇": 0, "○": 0, "两": 2}
 _DAY_WORDS = {
@@ -115,10 +120,11 @@ _UNITS = {
 }  # fmt: skip
 _NUMBERS = {
     "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "half": 0.5, "half a": 0.5, "half an": 0.5, "半": 0.5,
+    "a few": 3, "few": 3, "several": 3, "a couple of": 2, "几": 3, "数": 3, "half": 0.5, "half a": 0.5, "half an": 0.5, "半": 0.5,
 }  # fmt: skip
 _AMOUNT = re.compile(
-    r"(\d{1,6}(?:\.\d)?|half an?|an?|one|two|three|four|five|six|seven|eight|nine|ten|半)\s*([a-z]+|[一-鿿]+)\.?,?\s*(?:and\s+)?",
+    r"(\d{1,6}(?:\.\d)?|half an?|a few|few|several|a couple of|an?|one|two|three|four|five|six|seven|eight|nine|ten|半|几|数)\s*"
+    r"([a-z]+|[一-鿿]+)\.?,?\s*(?:and\s+)?",
     re.IGNORECASE,
 )
 _AGO = re.compile(
@@ -197,8 +203,12 @@ def _day(year: int, month: int, day: int, latest: date | None = None) -> date | 
 
 def _normal(text: str) -> str:
     """Width and blanks unified, Chinese numerals as digits."""
-    text = text[:MAX_CHARS] if text.isascii() else unicodedata.normalize("NFKC", text[:MAX_CHARS])
+    text = text[:MAX_CHARS] if text.isascii() else normalize("NFKC", text[:MAX_CHARS])
     text = " ".join(text.split()).strip(" ,;|\"'\ufeff")
+    if "/" in text:
+        text = _LOG_TIME.sub(r"\1 ", text)
+    if text[4:5] == "-":
+        text = _WITHOUT_COLONS.sub(lambda found: f" {':'.join(part for part in found.groups() if part)}", text)
     if text.isascii():
         return text
     for pattern, words in _DAY_PARTS:
@@ -241,10 +251,15 @@ class _Reader:
             return found
         for label in (_LABEL, _LABEL_WORDS):
             if label_found := label.match(text):
-                return self.read(text[label_found.end() :])
-        return None
+                found = self.read(text[label_found.end() :])
+                if found:
+                    return found
+        inside = _INSIDE.search(text)
+        return self._attempt(text[inside.start() :]) if inside else None
 
     def _attempt(self, text: str) -> ParsedTime | None:
+        if _WEEK_DATE.fullmatch(text):
+            return self._at(date.fromisoformat(text), None, Zone(self._own), relative=False)
         return self._number(text) or self._relative(text) or self._calendar(text)
 
     def _number(self, text: str) -> ParsedTime | None:
@@ -310,6 +325,8 @@ class _Reader:
         weekday = weekday_of(lower)
         if weekday is not None:
             today = self._now.astimezone(zone.zone).date()
+            if lower[0] == "上":  # of last week
+                return self._at(today - timedelta(days=today.weekday() + 7 - weekday), time, zone, relative=True)
             return self._nearest(today - timedelta(days=(today.weekday() - weekday) % 7), time, zone, step=7)
         day = self._date(day_text, zone)
         if day is None and after and time is not None:  # words after a complete time: a zone that is not known

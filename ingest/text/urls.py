@@ -92,7 +92,7 @@ def _encoded(part: str) -> str:
 
 def absolute(base: str, link: str) -> str:
     """Resolve `link` against `base`; "" if the result is not an http(s) URL (empty, `javascript:`, `data:`)."""
-    if not link.strip():
+    if not link.strip() or len(link) > 2 * MAX_URL_CHARS:
         return ""
     try:
         joined = urljoin(base, link.strip())

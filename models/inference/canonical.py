@@ -3,16 +3,16 @@
     full width ─▶ half;  traditional ─▶ simplified;  一 个 一 个 ─▶ 一个一个;  ALL CAPITALS ─▶ Sentence case;
     emoji and ticker symbols, "(600000.SH)" or "(NYSE: ABC)", are removed
 
-Training and inference both use `model_text`. simplified.txt derives from the character table of OpenCC (Apache-2.0).
+Training and inference both use `model_text`.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import cache
-from importlib import resources
 
+from core.text_folding import simplified_characters
+from core.untrusted_text import normalize
 from models.inference.boilerplate import CleanedText, clean, remove_boilerplate
 from models.inference.encoding import compose
 from models.inference.repeats import NO_REPEATS, Repeats
@@ -67,7 +67,7 @@ def canonical(text: str) -> str:
 
 def _plain(text: str) -> str:
     """`text` with half-width letters and digits, without spaces between characters, and in simplified characters."""
-    return _simplified(_unspaced(unicodedata.normalize("NFKC", text) if _WIDE.search(text) else text))
+    return _simplified(_unspaced(normalize("NFKC", text) if _WIDE.search(text) else text))
 
 
 def _unspaced(text: str) -> str:
@@ -93,17 +93,10 @@ def _simplified(text: str) -> str:
     found = len(_traditional().findall(text))
     if not found or found < TRADITIONAL_SHARE * len(_CHINESE.findall(text)):
         return text
-    return text.translate(_table())
+    return text.translate(simplified_characters())
 
 
 @cache
 def _traditional() -> re.Pattern[str]:
     """Pattern of a character that occurs in traditional texts only."""
-    return re.compile("[" + "".join(map(chr, _table())) + "]")
-
-
-@cache
-def _table() -> dict[int, str]:
-    """Code point of each traditional character -> its simplified form."""
-    lines = resources.files("models.inference").joinpath("simplified.txt").read_text(encoding="utf8").splitlines()
-    return {ord(line[0]): line[1] for line in lines if len(line) == 2}
+    return re.compile("[" + "".join(map(chr, simplified_characters())) + "]")

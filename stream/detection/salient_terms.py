@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from core.records import WordCount
+from core.untrusted_text import normalize
 
 Segmenter = Callable[[Sequence[str]], list[list[str]]]
 """Cuts runs of Chinese characters into words: models.inference.segmentation.segment."""
@@ -84,7 +84,7 @@ def salient_terms(stories: Sequence[frozenset[str]], reference: Iterable[str], n
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", _MARKUP.sub(" ", text[:MAX_CHARS])).lower().replace("’", "'")
+    return normalize("NFKC", _MARKUP.sub(" ", text[:MAX_CHARS])).lower().replace("’", "'")
 
 
 def _english(folded: str) -> set[str]:

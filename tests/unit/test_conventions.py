@@ -101,3 +101,12 @@ def test_no_pickle_and_no_remote_code_is_loaded(folder: str):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 unsafe = {("torch", "load"), ("pickle", "load"), ("pickle", "loads"), ("yaml", "load")}
                 assert (node.value.id, node.attr) not in unsafe, f"{name}:{node.lineno}"
+
+
+def test_text_is_normalised_by_one_function_which_takes_linear_time():
+    for name in sources(*PACKAGES):
+        for node in ast.walk(parsed(name)):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "unicodedata.normalize":
+                assert name == "core/untrusted_text.py", f"{name}:{node.lineno}: use core.untrusted_text.normalize"
+            if isinstance(node, ast.ImportFrom) and node.module == "unicodedata":
+                assert not any(alias.name == "normalize" for alias in node.names), f"{name}:{node.lineno}"
