@@ -99,6 +99,7 @@ def build_article(raw: RawArticle, *, fetched_at: datetime, zone: tzinfo, gazett
                 guid=guid,
                 title=title or body[:200],
                 published_at=published_at if is_fixed else OLDEST,  # never a time that differs at each reading
+                owner=raw.owner,
             ),
             url=url,
             source=source,

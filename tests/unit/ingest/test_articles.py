@@ -79,6 +79,14 @@ def test_the_id_does_not_depend_on_the_time_of_fetching():
     assert len(set(ids)) == 4
 
 
+@pytest.mark.parametrize("own", [{"url": "http://a.example/1"}, {"guid": "7"}, {}])
+def test_an_article_of_another_owner_has_another_id(own):
+    raws = [RawArticle(source, title="t", owner=owner, **own) for source in ("w", "v") for owner in ("", "token 1", "token 2")]
+    articles = [build(raw) for raw in raws]
+    assert len({article.id for article in articles}) == 4, "an owner that is named stands for all sources that name it"
+    assert [article.revised_by for article in articles] == ["source w", "token 1", "token 2", "source v", "token 1", "token 2"]
+
+
 def test_long_text_is_cut_and_flagged():
     article = build(RawArticle("w", title="长" * 2_000, text="<p>涨</p>" * 400_000))
     assert (len(article.title), article.flags) == (MAX_TITLE_CHARS, ("cut", "date"))
