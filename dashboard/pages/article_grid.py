@@ -72,9 +72,10 @@ def grid(id_: str, view: View, *, height: int = 520) -> Any:
 def row(article: ArticleRow, view: View) -> dict[str, Any]:
     """One article as a grid row: plain text, and a URL only where it is safe. materiality: as a number, which is sorted"""
     sentiment, p = sentiment_of(article.p_negative, article.p_neutral, article.p_positive)
+    undated = "" if article.has_time else f" ({i18n.text('article.undated', view.language)})"
     return {
         "id": article.id,
-        "time": i18n.clock(article.published_at, view.tz),
+        "time": i18n.clock(article.published_at, view.tz) + undated,
         "source": plain(article.source, 60),
         "language": article.language,
         "title": plain(article.title or article.text, 200),

@@ -25,7 +25,7 @@ def _names(text: str) -> tuple[str, ...]:
 FIELDS: dict[str, tuple[str, ...]] = {
     "title": _names(
         "title, headline, head line, headlines, web title, news title, article title, headline text, headline main, 标题, "
-        "標題, 新闻标题, 新聞標題, 文章标题, 公告标题, 资讯标题, 题目"
+        "標題, 新闻标题, 新聞標題, 文章标题, 公告标题, 资讯标题, 题目, titel, titre, título, überschrift"
     ),
     "text": _names(
         "text, content, body, body text, article body, article text, story, story text, full text, news content, maintext, "
@@ -42,7 +42,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "date time, story date time, story datetime, time of arrival, version created, first created, first version created, "
         "seen date, time published, created at, created utc, created, date, story date, news date, day, timestamp, ts, time, "
         "unix time, 发布时间, 發布時間, 發佈時間, 发表时间, 发布日期, 发文时间, 公告日期, 公告时间, 新闻时间, 日期时间, 日期, "
-        "时间, 時間, 入库时间, 更新时间"
+        "时间, 時間, 入库时间, 更新时间, ann date, release date, release time, posted at, posted on, date posted, datum, fecha"
     ),
     "source": _names(
         "source, source name, source title, publisher, publisher name, publication, site, media, media name, provider, wire, "

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -163,6 +163,13 @@ def _check_fields(path: str, head: Sequence[NumberedRow], names: _FieldMaps, lay
     header = layout.format.header or next((tuple(row) for _, row in head if isinstance(row, dict) and layout.format.kind == "parquet"), ())
     if not header:
         return
+    for name in header if layout.format.kind == "csv" else ():
+        seen = dates.read(name, UTC, datetime.now(UTC)) if any(char.isdigit() for char in name) else None
+        if seen is not None and not seen.relative:
+            raise SettingsError(
+                f"{path}: line {layout.format.header_line}: {name[:60]!r} is a time and not the name of a column: the file seems to have "
+                "no header; add a first line with the names of the columns"
+            )
     found = names.of(dict.fromkeys(header))
     if found.columns["title"] or found.columns["text"]:
         return

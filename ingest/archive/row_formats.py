@@ -259,7 +259,22 @@ def _inner_rows(value: Any, depth: int = 0) -> list[Any]:
         isinstance(value.get(name), list | dict) for name in (*known["title"], *known["text"])
     ):
         return []
+    if table := _table_rows(value):
+        return table
+    members = {str(name).lower(): inner for name, inner in value.items()}
     for name in LISTS:
-        if isinstance(value.get(name), list | dict) and (found := _inner_rows(value[name], depth + 1)):
+        if isinstance(members.get(name), list | dict) and (found := _inner_rows(members[name], depth + 1)):
             return found
+    return []
+
+
+def _table_rows(value: Mapping[str, Any]) -> list[Any]:
+    """The rows of a table as pandas writes it: by columns, or columns and data apart; [] for other objects."""
+    columns, data = value.get("columns"), value.get("data")
+    if isinstance(columns, list) and isinstance(data, list) and all(isinstance(row, list) and len(row) == len(columns) for row in data):
+        return [dict(zip(map(str, columns), row, strict=True)) for row in data]
+    if len(value) > 1 and all(isinstance(column, dict) and column for column in value.values()):
+        keys = list(next(iter(value.values())))
+        if all(list(column) == keys for column in value.values()) and keys == [str(number) for number in range(len(keys))]:
+            return [{name: column[key] for name, column in value.items()} for key in keys]
     return []

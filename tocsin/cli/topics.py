@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from core.errors import InvalidInput, ModelError, NotFound, StoreError
 from tocsin import wiring
+from tocsin.cli.classify import decode_text
 from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
 
 if TYPE_CHECKING:
@@ -142,9 +143,9 @@ def ours(settings: Settings) -> TransformerClassifier:
 def texts_of(path: Path) -> list[str]:
     """Read texts from a file: JSONL with text, or one per line. Raises InvalidInput."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: cannot be read as text ({error})") from error
+        lines = [line.strip() for line in decode_text(path.read_bytes(), str(path)).splitlines() if line.strip()]
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error.strerror or error})") from error
     texts = []
     for number, line in enumerate(lines, start=1):
         if not line.startswith("{"):

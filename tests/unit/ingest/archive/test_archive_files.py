@@ -200,6 +200,19 @@ def test_lists_inside_a_document_are_found(tmp_path, shape, pretty):
     assert [article.title for article in found] == ["Headline 0", "Headline 1"]
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"columns": ["title", "date"], "index": [0, 1], "data": [["Headline 0", "2026-11-20"], ["Headline 1", "2026-11-21"]]},
+        {"title": {"0": "Headline 0", "1": "Headline 1"}, "date": {"0": "2026-11-20", "1": "2026-11-21"}},
+        {"Items": [{"guid": "g", "data": {"headline": f"Headline {n}", "versionCreated": f"2026-11-2{n}"}} for n in range(2)]},
+    ],
+)
+def test_tables_of_pandas_and_terminals_are_read(tmp_path, table):
+    found = articles_of(written(tmp_path, "a.json", table))
+    assert [(article.title, article.published_at.day) for article in found] == [("Headline 0", 20), ("Headline 1", 21)]
+
+
 @pytest.mark.parametrize("indent", [None, 1])
 def test_a_long_array_is_read_piece_by_piece_and_a_broken_end_is_named(tmp_path, indent):
     rows = [{"title": f"Headline {n}", "text": "x" * 2_000, "date": "2026-11-20"} for n in range(400)]
@@ -279,6 +292,12 @@ def test_a_file_without_a_known_column_is_refused_with_what_was_seen(tmp_path):
     ):
         rows_of(written(tmp_path, "a.csv", "a;b\n1;2\n"))
     assert len(articles_of(written(tmp_path, "b.csv", "a;b\nx;2\n"), ReadOptions({"title": "a"}, "", UTC))) == 1
+
+
+def test_a_table_without_a_header_is_refused(tmp_path):
+    """The first row would be lost, and a cell such as "Text" may even be taken for the name of a column."""
+    with pytest.raises(SettingsError, match="'2026-11-20 09:30' is a time and not the name of a column: the file seems to have no header"):
+        rows_of(written(tmp_path, "a.csv", "2026-11-20 09:30,Bank cuts,Text\n2026-11-21 09:30,Bank adds,Text\n"))
 
 
 @pytest.mark.parametrize(
