@@ -17,7 +17,7 @@ from core.records import Alert, alert_id
 from core.settings import Settings, Webhook
 from dashboard.app import create_app
 from dashboard.pages import deliveries
-from dashboard.services import OUTCOMES, Services
+from dashboard.services import OUTCOMES, EndpointStatus, Services
 from dashboard.view import View
 from storage.store import AlertGroup, Delivery, Store, open_store
 from stream.delivery.delivery_scheduler import MAX_DELIVERY_AGE, RETRY_SCHEDULE_S
@@ -256,3 +256,9 @@ def test_an_empty_log_shows_a_message_in_both_languages(language: Any):
     view = View(language=language)
     shown_text = words_of([deliveries.places([], NOW, view), deliveries.table([], {}, NOW, view)])
     assert ("docs/webhooks.md" in shown_text) and (("No matching deliveries" if language == "en" else "没有符合条件的推送") in shown_text)
+
+
+@pytest.mark.parametrize(("language", "expected"), [("en", "Keyword: 预警"), ("zh", "关键词：预警")])
+def test_the_keyword_of_a_bot_is_shown(language: Any, expected: str):
+    bot = EndpointStatus("desk", "ok", NOW, dict.fromkeys(OUTCOMES, 0), "预警")
+    assert expected in json.dumps(deliveries.places([bot], NOW, View(language=language)).to_plotly_json(), default=str, ensure_ascii=False)
