@@ -4,7 +4,7 @@
                                                                         └ interactive: no long task for QUIET_MS after it
 
 A long task takes 50 ms or more, as reported by the browser (https://www.w3.org/TR/longtasks-1). Every attempt starts with empty caches
-of the dashboard and the browser. The best of three counts.
+of the dashboard and the browser. One within the budget is enough, because other programs can only slow a page down.
 
 The budget is for a machine with two idle cores. A reference task runs in the same browser before and after each visit, as Lighthouse does
 with its benchmark index: if it takes k times as long as on that machine, the page may too.
@@ -33,7 +33,7 @@ from tests.helpers.servers import ClickHouseServer
 ARTICLES = 1_000_000
 SPAN = timedelta(days=60)
 BUDGET_MS = 2_000
-ATTEMPTS, MOST_ATTEMPTS = 3, 6
+ATTEMPTS = 6
 WORK = """
 var began = performance.now(), kept = [];
 for (var n = 0; n < 400; n++) {
@@ -117,7 +117,7 @@ def test_the_overview_is_interactive_in_two_seconds_over_a_million_articles(
     driver: webdriver.Chrome, large: Store, capsys: pytest.CaptureFixture[str]
 ):
     visits: list[Visit] = []
-    while len(visits) < ATTEMPTS or (len(visits) < MOST_ATTEMPTS and min(each.share for each in visits) >= 1):
+    while len(visits) < ATTEMPTS and not any(each.share < 1 for each in visits):
         visits.append(visit(driver, large))
     best = min(visits, key=lambda each: each.share)
     with capsys.disabled():
