@@ -81,6 +81,8 @@ articles = st.builds(
     mentions=st.lists(mentions, max_size=3).map(tuple),
     lsh_bands=st.lists(st.integers(0, 2**63 - 1), max_size=3).map(tuple),
     flags=st.lists(texts(20), max_size=2).map(tuple),
+    trust=st.sampled_from(["domain", "feed", "archive", "push"]),
+    owner=texts(400),
 )
 company_scores = st.builds(CompanyScore, company=texts(64, 1), sector=texts(64), p_negative=shares, p_neutral=shares, p_positive=shares)
 watchlist_scores = st.builds(WatchlistScore, name=texts(64, 1), p_negative=shares, p_neutral=shares, p_positive=shares)

@@ -83,7 +83,9 @@ class TestIdentity:
         def ident(**changes: object) -> str:
             return article_id(**{"url": "", "source": "s", "guid": "", "title": "t", "published_at": NOW, **changes})  # type: ignore[arg-type]
 
-        assert ident(url="https://a/x", source="s1") == ident(url="https://a/x", source="s2")
+        assert ident(url="https://a/x", guid="1", title="a") == ident(url="https://a/x", guid="2", title="b")
+        assert ident(url="https://a/x", source="s1") != ident(url="https://a/x", source="s2"), "no source can replace another's article"
+        assert ident(url="https://a/x", source="s1", owner="o") == ident(url="https://a/x", source="s2", owner="o")
         assert ident(guid="7", title="a") == ident(guid="7", title="b")
         assert ident(guid="7", source="s1") != ident(guid="7", source="s2")
         assert ident(published_at=NOW) == ident(published_at=NOW.astimezone(timezone(timedelta(hours=8))))
