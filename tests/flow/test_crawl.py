@@ -573,6 +573,31 @@ def token_f1(found: str, expected: str) -> float:
     return 2 * common / max(1, sum(one.values()) + sum(two.values()))
 
 
+def test_the_entries_that_prove_the_order_of_day_and_month_decide_for_the_feed(site, outbox, fetcher):
+    """They are remembered: in the first days of a month no entry proves it."""
+    dated = [("25/10/2026 09:30", "1"), ("05/11/2026 09:30", "2"), ("20/10/2026", "3")]
+    site.pages["/feed"] = Response(rss(*((guid, f"News {guid}", f"<pubDate>{time}</pubDate>") for time, guid in dated)))
+    crawl = crawler(outbox, fetcher, source(site.url + "/feed", timezone="UTC"))
+    crawl.crawl_once(NOW)
+    site.pages["/feed"] = Response(rss(("4", "News 4", "<pubDate>06/05/2026 09:30</pubDate>")))
+    crawl.crawl_once(NOW + timedelta(hours=1))
+    assert [f"{article.published_at:%m-%d}" for article in kept(outbox)] == ["10-25", "11-05", "10-20", "05-06"]
+    assert {article.flags for article in kept(outbox)} == {()}
+
+
+def test_a_feed_in_local_time_that_claims_to_be_gmt_is_read_in_its_own_zone(site, outbox, fetcher):
+    site.pages["/feed"] = Response(
+        rss(
+            ("1", "八小时后", "<pubDate>Sun, 22 Nov 2026 11:55:00 GMT</pubDate>"),
+            ("2", "明年", "<pubDate>Mon, 22 Nov 2027 11:55:00 GMT</pubDate>"),
+        )
+    )
+    crawler(outbox, fetcher, source(site.url + "/feed")).crawl_once(NOW)
+    local, future = kept(outbox)
+    assert (local.published_at, local.flags) == (datetime(2026, 11, 22, 3, 55, tzinfo=UTC), ("zone",))
+    assert (future.published_at, future.flags, future.counts) == (NOW, ("date",), False)
+
+
 def test_page_times_match_their_publishers():
     from zoneinfo import ZoneInfo
 

@@ -121,14 +121,14 @@ def print_doubts(report: BackfillReport) -> None:
     for row in report.undated[:UNDATED_SHOWN]:
         console.print(f"without a time {row.path}:{row.line}: {row.reason}", markup=False)
     counts = (
-        (report.undated_count, "have no trustworthy time: they are stored and shown, but alerts and charts do not count them"),
-        (report.zone_guessed, "have an unknown time zone and were read in the zone of the archive"),
-        (report.mended, "had damaged characters, which were removed"),
-        (report.same_id, "have the identity of an earlier row, which they replace"),
+        (report.undated_count, "without a trustworthy time, which are stored and shown, but not counted in alerts and charts"),
+        (report.zone_guessed, "with an unknown time zone, which were read in the zone of the archive"),
+        (report.mended, "with damaged characters, which were removed"),
+        (report.same_id, "with the identity of an earlier row, which they replace"),
     )
     for number, what in counts:
         if number:
-            console.print(f"{number} rows {what}")
+            console.print(f"rows {what}: {number:,}")
     for note in report.notes:
         console.print(note, markup=False)
 
@@ -170,16 +170,16 @@ def print_check(found: FileCheck) -> None:
         )
     results.print(first)
     counts = (
-        (found.valid, "would be stored"),
-        (found.rejected, "would be rejected"),
-        (found.undated, "have no trustworthy time: alerts and charts would not count them"),
-        (found.zone_guessed, "have an unknown time zone"),
-        (found.mended, "have damaged characters, which would be removed"),
-        (found.same_id, "have the identity of an earlier row, which they would replace"),
-        (found.repeated_headers, "repeat the header and would be skipped"),
+        (found.valid, "that would be stored"),
+        (found.rejected, "that would be rejected"),
+        (found.undated, "without a trustworthy time, which alerts and charts would not count"),
+        (found.zone_guessed, "with an unknown time zone"),
+        (found.mended, "with damaged characters, which would be removed"),
+        (found.same_id, "with the identity of an earlier row, which they would replace"),
+        (found.repeated_headers, "that repeat the header and would be skipped"),
     )
     for number, what in counts[:2] + tuple(count for count in counts[2:] if count[0]):
-        results.print(f"{number:,} rows {what}", highlight=False)
+        results.print(f"rows {what}: {number:,}", highlight=False)
     for kind, reasons in (("rejected", found.rejections), ("without a certain time", found.doubts)):
         for reason in reasons:
             results.print(f"{kind}: line {reason.line}: {reason.reason}", markup=False, highlight=False)
