@@ -70,6 +70,8 @@ class AlertLifecycle(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         last_breach_at: when its series was last seen over the threshold; not before the alert was detected
         reopened: the last reopening by a person
+        refired_after: the last automatic resolution after which the series was over its threshold again, or the last reopening; what was
+            sent before it is sent again. None if there was none
         silenced, inhibited: what suppresses delivery now; the alert is stored and shown all the same
     """
 
@@ -79,6 +81,7 @@ class AlertLifecycle(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: LifecycleAction | None = None
     resolved: LifecycleAction | None = None
     reopened: LifecycleAction | None = None
+    refired_after: datetime | None = None
     assignee: str = ""
     notes: tuple[AlertEvent, ...] = ()
     silenced: tuple[Silence, ...] = ()
@@ -128,6 +131,7 @@ def lifecycle_of(
     acknowledged: LifecycleAction | None = None
     resolved: LifecycleAction | None = None
     reopened: LifecycleAction | None = None
+    refired_after: datetime | None = None
     assignee = ""
     ordered = sorted(own.values(), key=lambda each: (each.at, each.id))
     for each in ordered:
@@ -141,9 +145,9 @@ def lifecycle_of(
         elif each.kind == "resolved" and not (each.actor == TOCSIN and breach_at > each.at):
             resolved = action if resolved is None or (resolved.actor == TOCSIN != each.actor) else resolved
         elif each.kind == "resolved" and resolved is None:
-            acknowledged = None
+            acknowledged, refired_after = None, each.at
         elif each.kind == "reopened":
-            acknowledged, resolved, reopened = None, None, action
+            acknowledged, resolved, reopened, refired_after = None, None, action, each.at
     holds = breach_at - alert.detected_at < timedelta(seconds=hold_s)
     state: State = "resolved" if resolved else "acknowledged" if acknowledged else "pending" if holds else "firing"
     return AlertLifecycle(
@@ -153,6 +157,7 @@ def lifecycle_of(
         acknowledged=acknowledged,
         resolved=resolved,
         reopened=reopened,
+        refired_after=refired_after,
         assignee=assignee,
         notes=tuple(each for each in ordered if each.kind == "note"),
     )

@@ -24,6 +24,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         error: "" if it was delivered
         parts_delivered: number of messages delivered so far of those that make up the alert; a retry continues after them
         retry_after_s: how long the endpoint asked to wait, seconds; not stored
+        first_attempt: the attempt of which this is a retry; an alert that fired again is sent again with attempts of its own
     """
 
     alert_id: str
@@ -34,6 +35,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     parts_delivered: int = 0
     retry_after_s: float = 0.0
+    first_attempt: int = 1
 
     @property
     def delivered(self) -> bool:
@@ -98,6 +100,7 @@ def _delivery(row: Sequence[Any]) -> Delivery:
         status=int(row[4]),
         error=row[5],
         parts_delivered=int(row[6]),
+        first_attempt=int(row[7]),
     )
 
 
@@ -278,6 +281,7 @@ class AlertTable:
                 "status": [delivery.status for delivery in deliveries],
                 "error": [delivery.error for delivery in deliveries],
                 "parts_delivered": [delivery.parts_delivered for delivery in deliveries],
+                "first_attempt": [delivery.first_attempt for delivery in deliveries],
                 "version": [new_version()] * len(deliveries),
             },
         )
@@ -288,7 +292,7 @@ class AlertTable:
             return []
         rows = self._client.query(
             """
-            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, parts_delivered FROM deliveries FINAL
+            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, parts_delivered, first_attempt FROM deliveries FINAL
             WHERE alert_id IN {ids:Array(String)} ORDER BY alert_id, endpoint, attempt
             """,
             ids=alert_ids,
@@ -299,7 +303,7 @@ class AlertTable:
         """The last attempt of each alert at each endpoint since then. Raises StoreError."""
         rows = self._client.query(
             """
-            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, parts_delivered FROM deliveries FINAL
+            SELECT alert_id, endpoint, attempt, toUInt32(sent_at), status, error, parts_delivered, first_attempt FROM deliveries FINAL
             WHERE sent_at >= toDateTime({since:UInt32}) ORDER BY alert_id, endpoint, attempt DESC LIMIT 1 BY alert_id, endpoint
             """,
             since=to_epoch(since),

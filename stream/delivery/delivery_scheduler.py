@@ -3,6 +3,7 @@
     an alert ─▶ suppression ─▶ first attempt, by `notify` ─▶ delivered
                  │                └─ failed ─▶ due again ─▶ `send_due`, every second ─▶ suppression ─▶ ... ─▶ abandoned
                  └─ suppressed ─▶ `send_due`, when nothing suppresses it any more
+    an alert that was sent, resolved, and fires again ─▶ `send_due`, within a minute ─▶ suppression ─▶ first attempt, as above
     a replay that somebody requested ─▶ due now ─▶ suppression ─▶ ... ; test messages are never suppressed
     an alert that waits for a group ─▶ planned by stream/delivery/group_planner.py ─▶ first attempt of the group, by `send_due`
 
@@ -25,7 +26,7 @@ from storage.tables.notifications import PREFIX
 from stream.delivery.formats.base import GONE, is_permanent_failure, is_rate_limited
 from stream.delivery.formats.generic import TEST, make_test_alert
 from stream.delivery.group_planner import GroupPlanner
-from stream.delivery.suppression import DeliveryRequest, Suppressor
+from stream.delivery.suppression import MAX_AGE, DeliveryRequest, Suppressor
 from stream.delivery.webhooks import Job, Webhooks
 
 RETRY_SCHEDULE_S = (0.0, 5.0, 5 * 60.0, 30 * 60.0, 2 * 3600.0, 5 * 3600.0, 10 * 3600.0, 14 * 3600.0, 20 * 3600.0, 24 * 3600.0)
@@ -45,11 +46,12 @@ def next_attempt(last: Delivery) -> datetime | None:
     """When an alert or a group is due again at an endpoint, after its last attempt; None if it was delivered or is abandoned."""
     if is_rate_limited(last):
         return last.sent_at + timedelta(seconds=last.retry_after_s)
-    if last.delivered or is_permanent_failure(last) or last.attempt >= len(RETRY_SCHEDULE_S):
+    tries = last.attempt - last.first_attempt + 1
+    if last.delivered or is_permanent_failure(last) or tries >= len(RETRY_SCHEDULE_S):
         return None
     name = f"{last.alert_id} {last.endpoint} {last.attempt}".encode()
     share = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big") / 2**32
-    wait_s = max(RETRY_SCHEDULE_S[last.attempt] * (1 + JITTER * share), last.retry_after_s)
+    wait_s = max(RETRY_SCHEDULE_S[tries] * (1 + JITTER * share), last.retry_after_s)
     return last.sent_at + timedelta(seconds=wait_s)
 
 
@@ -63,7 +65,10 @@ def open_replays(replays: Sequence[Replay], deliveries: Sequence[Delivery]) -> l
 
 
 class _Due(NamedTuple):
-    """An attempt that is due. subject: an alert's id, or a group's with its prefix; released: it was suppressed before"""
+    """An attempt that is due. subject: an alert's id, or a group's with its prefix; released: it was suppressed before
+
+    first_attempt: the attempt of which it is a retry; itself for the first one, also of an alert that fires again
+    """
 
     at: datetime
     subject: str
@@ -71,6 +76,7 @@ class _Due(NamedTuple):
     attempt: int
     parts_delivered: int = 0
     released: bool = False
+    first_attempt: int = 1
 
 
 class DeliveryScheduler:
@@ -131,11 +137,13 @@ class DeliveryScheduler:
         while self._due and self._due[0].at <= now and len(ready) < MAX_PER_CALL:
             ready.append(heapq.heappop(self._due))
         tried = self._tried([due.subject for due in ready if due.released])  # `notify` may have sent it in the meantime
+        again = sorted({due.subject for due in ready if due.attempt == due.first_attempt > 1})  # and so may another scheduler
+        made = {(each.alert_id, each.endpoint, each.attempt) for each in self._store.deliveries(again) if not is_rate_limited(each)}
         alerts = []
         tests = [Job(due.endpoint, make_test_alert(now), due.attempt) for due in ready if due.subject == TEST]
         for due in (due for due in ready if not due.subject.startswith(PREFIX) and due.subject != TEST):
             alert = self._store.get(due.subject)
-            already_sent = due.released and (due.subject, due.endpoint) in tried
+            already_sent = (due.released and (due.subject, due.endpoint) in tried) or (due.subject, due.endpoint, due.attempt) in made
             if alert is not None and not already_sent and self._accepts(due.endpoint, alert):
                 alerts.append((due, alert))
         groups = self._group_jobs([due for due in ready if due.subject.startswith(PREFIX)], now)
@@ -144,10 +152,10 @@ class DeliveryScheduler:
     def _alert_jobs(self, found: Sequence[tuple[_Due, Alert]], now: datetime) -> list[Job]:
         """Jobs for the alerts that are not suppressed."""
         dues = {(due.endpoint, alert.id): due for due, alert in found}
-        requests = [DeliveryRequest(due.endpoint, alert, due.attempt == 1) for due, alert in found]
+        requests = [DeliveryRequest(due.endpoint, alert, due.attempt == due.first_attempt) for due, alert in found]
         allowed = requests if self._suppressor is None else self._suppressor.allowed(requests, now)
         return [
-            Job(request.endpoint, request.alert, due.attempt, due.parts_delivered)
+            Job(request.endpoint, request.alert, due.attempt, due.parts_delivered, due.first_attempt)
             for request in allowed
             for due in [dues[request.endpoint, request.alert.id]]
         ]
@@ -180,8 +188,11 @@ class DeliveryScheduler:
 
     def _refresh(self, now: datetime) -> None:
         """Reads from the logs what is due, and which endpoints are gone: those whose latest response was 410."""
-        lasts = self._store.last_attempts(now - MAX_DELIVERY_AGE)
+        known = self._store.last_attempts(now - MAX_AGE)
+        lasts = [last for last in known if last.sent_at >= now - MAX_DELIVERY_AGE]
         self._due, self._refreshed_at = self._due_replays(now), now
+        replayed = {(due.subject, due.endpoint) for due in self._due}
+        self._due += [due for due in self._due_again(known, now) if (due.subject, due.endpoint) not in replayed]
         heapq.heapify(self._due)
         replayed = {(due.subject, due.endpoint) for due in self._due}
         newest: dict[str, Delivery] = {}
@@ -202,6 +213,18 @@ class DeliveryScheduler:
             for group in self._planner.unsent(now):
                 heapq.heappush(self._due, _Due(now, group.subject, group.endpoint, 1))
 
+    def _due_again(self, lasts: Sequence[Delivery], now: datetime) -> list[_Due]:
+        """First attempts of the alerts that fire again after a resolution, where the last attempt was before it."""
+        alone = [
+            each for each in lasts if each.alert_id != TEST and not each.alert_id.startswith(PREFIX) and not self._is_grouped(each.endpoint)
+        ]
+        refired = self._suppressor.refired(sorted({each.alert_id for each in alone}), now) if self._suppressor is not None else {}
+        return [
+            _Due(now, each.alert_id, each.endpoint, each.attempt + 1, first_attempt=each.attempt + 1)
+            for each in alone
+            if each.alert_id in refired and each.sent_at < refired[each.alert_id].replace(microsecond=0)
+        ]
+
     def _has_new_replays(self, now: datetime) -> bool:
         if self._replays is None or now - self._polled_at < REPLAY_POLL_INTERVAL:
             return False
@@ -221,14 +244,16 @@ class DeliveryScheduler:
             before = last.get((each.alert_id, each.endpoint))
             parts = before.parts_delivered if before is not None and not before.delivered else 0
             if each.endpoint in self._webhooks.labels:
-                found.append(_Due(now, each.alert_id, each.endpoint, each.after + 1, parts))
+                first = before.first_attempt if before is not None else 1
+                found.append(_Due(now, each.alert_id, each.endpoint, each.after + 1, parts, first_attempt=first))
         return found
 
     def _schedule_retry(self, last: Delivery) -> None:
         at = next_attempt(last)
         if at is not None and last.alert_id != TEST:
             attempt = last.attempt + (not is_rate_limited(last))
-            heapq.heappush(self._due, _Due(at, last.alert_id, last.endpoint, attempt, last.parts_delivered))
+            due = _Due(at, last.alert_id, last.endpoint, attempt, last.parts_delivered, first_attempt=last.first_attempt)
+            heapq.heappush(self._due, due)
 
     def _send(self, jobs: Sequence[Job]) -> list[Delivery]:
         deliveries = self._webhooks.send(jobs)

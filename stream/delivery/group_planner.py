@@ -70,18 +70,18 @@ class GroupPlanner:
         waiting = self._waiting(now)
         alerts = {each.id: each for each in self._store.alerts.many([ident for ident, _ in waiting])}
         log = self._store.alert_groups.since(now - MAX_AGE)
-        sent = {(ident, group.endpoint) for group in log for ident in group.members}
+        sent = {(ident, group.endpoint): group.at for group in log for ident in group.members}
         requests = [
             DeliveryRequest(endpoint, alerts[ident], (ident, endpoint) not in sent)
             for ident, endpoint in waiting
             if ident in alerts and accepts(endpoint, alerts[ident])
         ]
         decisions = self._suppressor.decide(requests, now)
-        self._suppressor.record([each for each in decisions if each.request.first])
+        self._suppressor.record([each for each in decisions if each.request.first or _is_unsent_again(each, sent)])
         groups, next_times = [], [now + REFRESH_INTERVAL]
         for endpoint, grouping in self._groupings.items():
             items = [
-                self._item(each, grouping, waiting[each.request.alert.id, endpoint], now)
+                self._item(each, grouping, waiting[each.request.alert.id, endpoint], now, again=_is_unsent_again(each, sent))
                 for each in decisions
                 if each.request.endpoint == endpoint and each.suppressed is None
             ]
@@ -97,16 +97,14 @@ class GroupPlanner:
 
     def _waiting(self, now: datetime) -> dict[tuple[str, str], datetime]:
         """From (alert id, endpoint) to the start of its wait, of all that may still be sent."""
-        rows = self._store.alert_lifecycle.suppressed_since(now - MAX_AGE)
-        final = {(each.alert_id, each.endpoint) for each in rows if each.final}
-        return {
-            (each.alert_id, each.endpoint): each.at
-            for each in rows
-            if each.cause in WAITING and each.endpoint in self._groupings and (each.alert_id, each.endpoint) not in final
-        }
+        rows = self._suppressor.open_rows(now)
+        return {(each.alert_id, each.endpoint): each.at for each in rows if each.cause in WAITING and each.endpoint in self._groupings}
 
-    def _item(self, decision: SuppressionDecision, grouping: Grouping, since: datetime, now: datetime) -> GroupItem:
-        """The item of an alert. One that was silenced or inhibited waits from the end of that, known to the minute if it was unforeseen."""
+    def _item(self, decision: SuppressionDecision, grouping: Grouping, since: datetime, now: datetime, *, again: bool) -> GroupItem:
+        """The item of an alert. One that was silenced or inhibited waits from the end of that, known to the minute if it was unforeseen.
+
+        again: whether it fires again and is not sent yet; it waits from then, known to the minute
+        """
         request, lifecycle = decision.request, decision.lifecycle
         earlier = [each for each in decision.earlier if each.cause in ("silence", "inhibition")]
         if request.first and earlier:
@@ -114,6 +112,8 @@ class GroupPlanner:
             known = max((end for end in ends if end is not None), default=now)
             at = known if known <= now and None not in ends else now
             since = max(since, self._released.setdefault((request.alert.id, request.endpoint), at))
+        elif again:
+            since = self._released.setdefault((request.alert.id, request.endpoint), now.replace(second=0, microsecond=0))
         else:
             self._released.pop((request.alert.id, request.endpoint), None)
         return group_item(request.alert, lifecycle, grouping.by, since, send_if_resolved=lifecycle.resolved is not None)
@@ -139,6 +139,13 @@ class GroupPlanner:
         """Whether any of its firing alerts, or of all if none fires, may be sent now; stores why others may not. Raises StoreError."""
         members = [each for each in bundle.members if each.resolved_at is None] or bundle.members
         return bool(self._suppressor.allowed([DeliveryRequest(endpoint, each.alert, first=False) for each in members], now))
+
+
+def _is_unsent_again(decision: SuppressionDecision, sent: Mapping[tuple[str, str], datetime]) -> bool:
+    """Whether the alert fires again and has not been sent to the endpoint since."""
+    lifecycle = decision.lifecycle
+    at = sent.get((decision.request.alert.id, decision.request.endpoint))
+    return lifecycle.resolved is None and lifecycle.refired_after is not None and at is not None and at < lifecycle.refired_after
 
 
 def _waiting(alert: Alert, endpoint: str, grouping: Grouping, now: datetime) -> SuppressedDelivery:

@@ -8,6 +8,12 @@
 
 A digest is a group whose times are those of a schedule:  a b c ── 08:00 ──▶ [a b c]
 
+An alert that fires again after it was resolved is sent again, as Alertmanager does, whether or not its resolution was sent:
+
+    fires        resolves   fires again
+    ──┼─────────────┼───────────┼────────▶ time
+      └─▶ [a]                   └─▶ [a]
+
 Earlier groups are part of the input. The planner stores a group, with its id and members, before it is sent: after a restart the same
 group is sent with the same id, and no alert is planned twice.
 Source: https://prometheus.io/docs/alerting/latest/configuration/#route; the state is kept per endpoint.
@@ -72,6 +78,7 @@ class GroupItem(msgspec.Struct, frozen=True, kw_only=True):
     at: from when it may be sent
     resolved_at: None while it fires
     send_if_resolved: whether it is sent even if it was resolved before it was first sent
+    refired_after: what was sent before this time is sent again, because the alert was resolved then and fires again
     """
 
     alert_id: str
@@ -80,6 +87,7 @@ class GroupItem(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: bool = False
     resolved_at: datetime | None = None
     send_if_resolved: bool = False
+    refired_after: datetime | None = None
 
 
 def group_item(
@@ -98,10 +106,11 @@ def group_item(
     return GroupItem(
         alert_id=alert.id,
         key="\x1f".join(f"{name}={labels[name]}" for name in by),
-        at=since or alert.detected_at,
+        at=max(since or alert.detected_at, lifecycle.refired_after or alert.detected_at),
         acknowledged=lifecycle.acknowledged is not None,
         resolved_at=lifecycle.resolved.at if lifecycle.resolved else None,
         send_if_resolved=send_if_resolved,
+        refired_after=lifecycle.refired_after,
     )
 
 
@@ -163,11 +172,17 @@ def _by_key(
     return [(key, own[key], log(key)) for key in sorted(own)]
 
 
-def _sent_alerts(log: Sequence[AlertGroup]) -> dict[str, bool]:
-    """From the ids of all alerts sent to whether each was firing when it was last sent."""
+def _sent_alerts(items: Iterable[GroupItem], log: Sequence[AlertGroup], grouping: Grouping) -> dict[str, bool]:
+    """From the ids of all alerts sent to whether each was firing when it was last sent, without those to be sent again."""
     sent: dict[str, bool] = {}
+    times: dict[str, datetime] = {}
     for group in log:
         sent |= dict.fromkeys(group.firing, True) | dict.fromkeys(group.resolved, False)
+        times |= dict.fromkeys(group.members, group.at)
+    for item in items:  # one that was resolved again in the meantime is part of digests only
+        again = item.refired_after is not None and (item.resolved_at is None or grouping.digest is not None)
+        if again and item.refired_after is not None and times.get(item.alert_id, item.refired_after) < item.refired_after:
+            del sent[item.alert_id]
     return sent
 
 
@@ -178,7 +193,7 @@ def _is_new(item: GroupItem, sent: Mapping[str, bool]) -> bool:
 
 def _due_at(items: Sequence[GroupItem], log: Sequence[AlertGroup], grouping: Grouping) -> datetime | None:
     """When the group of these items is next due."""
-    sent = _sent_alerts(log)
+    sent = _sent_alerts(items, log, grouping)
     times = [_tick(item.at, items, log, grouping) for item in items if _is_new(item, sent)]
     if grouping.send_resolved:
         resolved = [item.resolved_at for item in items if item.resolved_at is not None and sent.get(item.alert_id)]
@@ -195,7 +210,7 @@ def _tick(at: datetime, items: Sequence[GroupItem], log: Sequence[AlertGroup], g
     wait, interval = timedelta(seconds=grouping.wait_s), timedelta(seconds=grouping.interval_s)
     if not log:
         return at + wait
-    last, sent = log[-1].at, _sent_alerts(log)
+    last, sent = log[-1].at, _sent_alerts(items, log, grouping)
     if any(sent.get(item.alert_id) and (item.resolved_at is None or item.resolved_at >= at) for item in items):
         return last + max(1, -((last - at) // interval)) * interval
     return max(at + wait, last + interval)
@@ -210,7 +225,7 @@ def _last_tick(at: datetime, grouping: Grouping, now: datetime) -> datetime:
 
 
 def _group(endpoint: str, key: str, items: Sequence[GroupItem], log: Sequence[AlertGroup], grouping: Grouping, at: datetime) -> AlertGroup:
-    sent = _sent_alerts(log)
+    sent = _sent_alerts(items, log, grouping)
     new = {item.alert_id for item in items if _is_new(item, sent) and item.at <= at}
     earlier = {item.alert_id for item in items if sent.get(item.alert_id)} if not grouping.digest else set()
     firing = sorted(item.alert_id for item in items if item.resolved_at is None and item.alert_id in new | earlier)

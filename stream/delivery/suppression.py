@@ -158,9 +158,31 @@ class Suppressor:
 
     def pending(self, now: datetime) -> list[tuple[str, str]]:
         """(alert id, endpoint) of all suppressed deliveries that may still be sent, sorted. Raises StoreError."""
+        rows = self.open_rows(now)
+        return sorted({(each.alert_id, each.endpoint) for each in rows})
+
+    def open_rows(self, now: datetime) -> list[SuppressedDelivery]:
+        """What suppresses deliveries that may still be sent. Raises StoreError.
+
+        An alert that was resolved before it was sent, and fired again since, may be sent.
+        """
         rows = self._store.alert_lifecycle.suppressed_since(now - MAX_AGE)
-        final = {(each.alert_id, each.endpoint) for each in rows if each.final}
-        return sorted({(each.alert_id, each.endpoint) for each in rows} - final)
+        refired = self.refired(sorted({each.alert_id for each in rows if each.final}), now)
+        final = {(each.alert_id, each.endpoint) for each in rows if each.final and each.alert_id not in refired}
+        return [each for each in rows if (each.alert_id, each.endpoint) not in final]
+
+    def refired(self, alert_ids: Sequence[str], now: datetime) -> dict[str, datetime]:
+        """From the id of each of these alerts that fires again after a resolution to the time of the resolution. Raises StoreError."""
+        if not alert_ids:
+            return {}
+        events = self._store.alert_lifecycle.events(alert_ids)
+        ended = sorted({each.alert_id for each in events if each.kind in ("resolved", "reopened")})
+        lifecycles = read_lifecycles(self._store, self._store.alerts.many(ended), now, ())
+        return {
+            ident: lifecycle.refired_after
+            for ident, lifecycle in lifecycles.items()
+            if lifecycle.refired_after is not None and lifecycle.resolved is None
+        }
 
     def log_ending_silences(self, now: datetime) -> list[Silence]:
         """Logs once for each silence that it ends soon; returns those that were logged. Raises StoreError."""

@@ -55,12 +55,14 @@ class Job(NamedTuple):
     endpoint: its label
     attempt: 1 for the first
     parts_delivered: messages of the payload that the endpoint has accepted already
+    first_attempt: the attempt of which this is a retry
     """
 
     endpoint: str
     payload: Alert | Bundle
     attempt: int
     parts_delivered: int = 0
+    first_attempt: int = 1
 
 
 class MessageRateLimiter:
@@ -166,14 +168,14 @@ class Webhooks:
         """Sends the messages that the endpoint has not accepted yet, up to the first failure."""
         sent_at = self._clock()
         endpoint, limiter = self._endpoints[job.endpoint], self._limiters[job.endpoint]
-        messages = endpoint.format.messages(job.payload, endpoint.options, sent_at)
+        messages = endpoint.format.messages(job.payload, endpoint.options._replace(first_attempt=job.first_attempt), sent_at)
         deadline, done, result = Deadline(self._timeout_s), min(job.parts_delivered, len(messages) - 1), SendResult(0, "")
         while done < len(messages) and not result.error:
             wait_s = limiter.acquire(self._clock())
             if wait_s > 0:
                 result = SendResult(0, f"{RATE_LIMITED}the endpoint accepts a limited number of messages per minute", wait_s)
             else:
-                ident = message_id(job.payload, done + 1)
+                ident = message_id(job.payload, done + 1, job.first_attempt)
                 result = self._send_message(endpoint, messages[done], ident, int(sent_at.timestamp()), deadline)
                 if result.wait_s and endpoint.format.parse_response:
                     limiter.pause(self._clock(), min(result.wait_s, MAX_PAUSE_S))
@@ -190,6 +192,7 @@ class Webhooks:
             error=result.error + part,
             parts_delivered=done,
             retry_after_s=result.wait_s,
+            first_attempt=job.first_attempt,
         )
 
     def _send_message(self, endpoint: DeliveryEndpoint, message: Message, ident: str, timestamp: int, deadline: Deadline) -> SendResult:

@@ -203,6 +203,25 @@ def test_a_resolution_is_sent_once_and_not_for_alerts_never_sent(new_harness: Ca
     assert harness.after(hours=6, step_s=3600) == []
 
 
+@pytest.mark.parametrize("hook", [{"group_wait_s": 30.0}, GROUPED, {"repeat_interval_s": 7 * 86_400.0}])
+def test_an_alert_that_fires_again_is_new_in_a_group(new_harness: Callable[..., Harness], hook: dict[str, Any]):
+    """It fires at 0, is resolved at 60, and fires at 180 minutes: it is sent at 0 and at 180, across restarts."""
+    harness = new_harness(**hook)
+    alert = harness.raise_alert("topic:credit")
+    assert harness.after(minutes=2) == [("alerts.group", ["topic:credit"], [])]
+    assert harness.after(minutes=178) == []
+    harness.store.alert_lifecycle.record_breach([alert.id], harness.now)
+    harness.restart()
+    other = harness.scheduler
+    harness.restart()
+    assert harness.after(minutes=2) == [("alerts.group", ["topic:credit"], [])]
+    other.send_due(harness.now)
+    assert json.loads(harness.receiver.requests[-1].body)["data"]["alerts"][0]["new"] is True
+    harness.restart()
+    assert harness.after(minutes=30) == []
+    assert len(set(harness.ids)) == len(harness.ids) == 2
+
+
 def test_firing_alerts_are_repeated_until_acknowledged(new_harness: Callable[..., Harness]):
     harness = new_harness(repeat_interval_s=3600.0)
     alert, other = harness.raise_alert("topic:banks"), harness.raise_alert("topic:credit")

@@ -134,6 +134,89 @@ def test_an_alert_resolved_during_a_silence_is_not_sent(new_harness: Callable[..
     assert harness.received(alert) == []
 
 
+def fire_again(harness: Harness, alert: Alert) -> None:
+    """The detector sees the series over its threshold."""
+    harness.store.alert_lifecycle.record_breach([alert.id], harness.now)
+
+
+def test_an_alert_that_fires_again_is_sent_again_once(new_harness: Callable[..., Harness]):
+    """Resolved by itself twice; each refiring is sent once, with an id of its own, across restarts and with two schedulers."""
+    harness = new_harness()
+    alert, both = harness.raise_alert("topic:credit"), [("night", "topic:credit"), ("risk", "topic:credit")]
+    assert harness.after(minutes=70) == [], "it is resolved"
+    for number in (2, 3):
+        fire_again(harness, alert)
+        other = harness.scheduler
+        other.send_due(harness.now)
+        harness.restart()
+        found = harness.after(minutes=1)
+        assert found + harness.after(minutes=1) + harness.after(minutes=1) == both
+        harness.restart()
+        assert harness.after(minutes=1) == []
+        assert other.send_due(harness.now) == []
+        made = [each for each in harness.store.alerts.deliveries([alert.id]) if each.endpoint == "risk"]
+        assert [(each.attempt, each.first_attempt) for each in made] == [(n, n) for n in range(1, number + 1)]
+        assert harness.after(minutes=70) == []
+    ids = [each.headers["webhook-id"] for each in harness.receiver.requests if each.path.endswith("/risk")]
+    assert ids == [f"alert_{alert.id}", f"alert_{alert.id}_2", f"alert_{alert.id}_3"]
+
+
+def test_a_failed_delivery_of_an_alert_that_fires_again_is_retried_with_the_same_id(
+    new_harness: Callable[..., Harness], receiver: WebhookServer
+):
+    harness = new_harness()
+    alert = harness.raise_alert("topic:credit")
+    harness.after(minutes=70)
+    fire_again(harness, alert)
+    receiver.responses = [500, 500]
+    assert len(harness.after(minutes=1)) == 2
+    harness.restart()
+    assert len(harness.after(seconds=10)) == 2, "the first retry follows after five seconds, as for a new alert"
+    assert harness.after(minutes=30) == []
+    made = [each for each in harness.store.alerts.deliveries([alert.id]) if each.endpoint == "risk"]
+    assert [(each.attempt, each.first_attempt, each.delivered) for each in made] == [(1, 1, True), (2, 2, False), (3, 2, True)]
+    ids = [each.headers["webhook-id"] for each in receiver.requests if each.path.endswith("/risk")]
+    assert ids == [f"alert_{alert.id}", f"alert_{alert.id}_2", f"alert_{alert.id}_2"]
+
+
+def test_a_silence_holds_back_an_alert_that_fires_again(new_harness: Callable[..., Harness]):
+    harness = new_harness()
+    alert = harness.raise_alert("topic:credit")
+    harness.after(minutes=70)
+    end = harness.now + timedelta(minutes=20)
+    mute = silence(series=["topic:*"], author="bob", comment="x", starts_at=harness.now, ends_at=end, now=harness.now)
+    harness.store.silences.add([mute])
+    fire_again(harness, alert)
+    assert harness.after(minutes=5) == []
+    assert harness.causes(alert) == {"night": ["silence"], "risk": ["silence"]}
+    assert harness.after(minutes=16) == [("night", "topic:credit"), ("risk", "topic:credit")]
+    assert harness.after(minutes=5) == []
+
+
+def test_an_alert_that_was_resolved_during_a_silence_is_sent_when_it_fires_again(new_harness: Callable[..., Harness]):
+    harness = new_harness()
+    mute = silence(series=["topic:*"], author="bob", comment="x", starts_at=NOON, ends_at=NOON + timedelta(hours=2), now=NOON)
+    harness.store.silences.add([mute])
+    alert = harness.raise_alert("topic:credit")
+    assert harness.after(minutes=70) == []
+    assert harness.after(minutes=60) == []
+    assert harness.causes(alert)["risk"] == ["silence", "resolved"]
+    fire_again(harness, alert)
+    assert harness.after(minutes=2) == [("night", "topic:credit"), ("risk", "topic:credit")]
+    assert harness.after(minutes=2) == []
+
+
+def test_an_alert_that_a_person_reopened_is_sent_again(new_harness: Callable[..., Harness]):
+    harness = new_harness()
+    alert = harness.raise_alert("topic:credit")
+    harness.after(minutes=5)
+    harness.store.alert_lifecycle.add([event(alert.id, "resolved", "ann", harness.now)])
+    assert harness.after(minutes=5) == []
+    harness.store.alert_lifecycle.add([event(alert.id, "reopened", "ann", harness.now)])
+    assert harness.after(minutes=2) == [("night", "topic:credit"), ("risk", "topic:credit")]
+    assert harness.after(minutes=2) == []
+
+
 def test_a_market_alert_inhibits_its_members_except_critical_ones(new_harness: Callable[..., Harness]):
     harness = new_harness()
     market = harness.raise_alert("market:all")

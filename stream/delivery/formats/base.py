@@ -32,6 +32,7 @@ class FormatOptions(NamedTuple):
     secret: for formats with a signing scheme of their own
     keyword: a word that the bot wants in every message; "" for none
     sender, recipients: of mail, in RFC 5322 form
+    first_attempt: of the delivery, see message_id
     """
 
     name: str
@@ -41,6 +42,7 @@ class FormatOptions(NamedTuple):
     keyword: str = ""
     sender: str = ""
     recipients: tuple[str, ...] = ()
+    first_attempt: int = 1
 
 
 class Member(NamedTuple):
@@ -178,14 +180,15 @@ def subject(payload: Alert | Bundle) -> str:
     return payload.id if isinstance(payload, Alert) else PREFIX + payload.id
 
 
-def message_id(payload: Alert | Bundle, part: int = 1) -> str:
+def message_id(payload: Alert | Bundle, part: int = 1, first_attempt: int = 1) -> str:
     """The webhook-id: the same at every attempt and for every endpoint, so that receivers can drop duplicates.
 
     Args:
         payload: what is sent.
         part: number of the message, from 1. The ":" cannot be part of an id, so ids of parts are unique.
+        first_attempt: the attempt of which this is a retry. An alert that fired again is no duplicate.
     """
-    name = f"{'alert' if isinstance(payload, Alert) else 'group'}_{payload.id}"
+    name = f"{'alert' if isinstance(payload, Alert) else 'group'}_{payload.id}" + (f"_{first_attempt}" if first_attempt > 1 else "")
     return name if part == 1 else f"{name}:{part}"
 
 

@@ -27,7 +27,7 @@ def messages(payload: Alert | Bundle, options: FormatOptions, at: datetime) -> l
     mail["To"] = [parse_address(each) for each in options.recipients]
     mail["Subject"] = text.headline
     mail["Date"] = at
-    mail["Message-ID"] = f"<{message_id(payload)}@{parse_address(options.sender).domain}>"
+    mail["Message-ID"] = f"<{message_id(payload, first_attempt=options.first_attempt)}@{parse_address(options.sender).domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["Content-Language"] = options.language
     if isinstance(text, AlertText):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.errors import SettingsError
 from core.records import Alert
-from domain.alert_lifecycle import event, lifecycle_of
+from domain.alert_lifecycle import TOCSIN, AlertEvent, event, lifecycle_of
 from storage.store import AlertGroup
 from stream.delivery.grouping import Grouping, GroupItem, due_groups, group_item, group_labels, next_due_at
 from stream.delivery.schedules import DigestSchedule, parse_digest_schedule
@@ -98,6 +98,50 @@ def test_resolved_alerts_are_sent_with_send_resolved():
 def test_a_resolved_group_waits_again():
     made = run([item("a", resolved=600), item("b", 7200), item("c", 7210)], range(0, 8000, 10))
     assert sent_groups(made) == [(30, ("a",), ("a",)), (7230, ("b", "c"), ("b", "c"))]
+
+
+def flapping(now: float) -> GroupItem:
+    """The alert as it is known at a minute: it fires at 0 and 180, and is resolved at 60, at 300, and at 420, just after firing again."""
+    times = {"rule": "r", "series": "topic:x", "window_start": at(-900), "window_s": 900, "detected_at": at(0), "severity": "warning"}
+    alert = Alert(id="a", observed=9, expected=0.3, surprise=8.0, total=9, sources=3, **times)  # type: ignore[arg-type]
+    events = [
+        AlertEvent(id=f"e{minute}", alert_id="a", at=at(minute * 60), kind="resolved", actor=TOCSIN)
+        for minute in (60, 300, 420)
+        if minute <= now
+    ]
+    breach = max((minute for minute in (0, 180, 181, 182, 240, 359) if minute <= now), default=0)
+    return group_item(alert, lifecycle_of(alert, events, at(breach * 60)))
+
+
+@pytest.mark.parametrize(
+    ("grouping", "expected"),
+    [
+        (Grouping(repeat_s=7 * 86_400.0), [0, 180, 359]),
+        (Grouping(wait_s=30.0), [1, 180, 359]),
+        (Grouping(wait_s=30.0, repeat_s=4 * 3600.0), [1, 180, 359]),
+        (Grouping(wait_s=30.0, send_resolved=True), [1, 61, 180, 301, 359, 421]),
+    ],
+)
+def test_an_alert_that_fires_again_is_sent_again(grouping: Grouping, expected: list[int]):
+    """Each minute, as the planner does; twice at each, as after a restart."""
+    planned: list[AlertGroup] = []
+    sent = []
+    for minute in range(500):
+        for _ in range(2):
+            made = due_groups([flapping(minute)], planned, grouping, "risk", at(minute * 60))
+            planned += made
+            sent += [minute] * len(made)
+    assert sent == expected
+    assert len({group.id for group in planned}) == len(planned)
+    assert all(group.new_alerts == ("a",) for group in planned if group.firing)
+
+
+def test_a_digest_has_an_alert_that_fires_again():
+    hourly = parse_digest_schedule("hourly")
+    planned: list[AlertGroup] = []
+    for minute in range(0, 900, 5):
+        planned += due_groups([flapping(minute)], planned, Grouping(digest=hourly), "risk", at(minute * 60))
+    assert [(group.at - NOON, group.new_alerts) for group in planned] == [(timedelta(hours=hour), ("a",)) for hour in (0, 3, 6)]
 
 
 def test_after_a_pause_missed_groups_are_sent_as_one():
