@@ -198,7 +198,9 @@ def _judge_columns(path: str, head: Sequence[NumberedRow], names: _FieldMaps, re
         elif unsure:
             order_note = f"no row proves the order of day and month in times such as {unsure!r}: use --date-order day or --date-order month"
     layout.trusted = Trusted(ids, urls, order)
-    layout.notes += [note for note in (id_note, url_note, order_note) if note]
+    skipped = layout.format.skipped_lines
+    above_note = f"{skipped} line{'s' if skipped > 1 else ''} above the header skipped" if skipped else ""
+    layout.notes += [note for note in (above_note, id_note, url_note, order_note) if note]
 
 
 def _times(path: str, names: _FieldMaps) -> Iterator[str]:

@@ -37,13 +37,20 @@ _SEP_LINE = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
 
 @dataclass
 class RowFormat:
-    """How a file was understood. header: the columns of a CSV file; repeated_headers: rows skipped as they repeat it"""
+    """How a file was understood.
+
+    Attributes:
+        header, header_line: the columns of a CSV file, and their line.
+        skipped_lines: lines above the header that are no part of the table, such as the title of an export.
+        repeated_headers: rows skipped as they repeat the header.
+    """
 
     kind: str = ""
     encoding: str = "utf-8"
     separator: str = ""
     header: tuple[str, ...] = ()
     header_line: int = 1
+    skipped_lines: int = 0
     repeated_headers: int = 0
 
     def described(self) -> str:
@@ -70,6 +77,9 @@ def csv_rows(stream: io.BufferedReader, path: str, form: RowFormat) -> Iterator[
         skipped += 1
     escape = "\\" if any('\\"' in line for line in head) and not any('""' in line.replace('\\""', "") for line in head) else None
     form.separator = separator or _separator(head, escape)
+    preamble = _lines_before_header(head, form.separator, escape)
+    head, skipped = head[preamble:], skipped + preamble
+    form.skipped_lines = preamble
     reader = csv.reader(chain(head, lines), delimiter=form.separator, escapechar=escape, doublequote=escape is None)
     try:
         header = [name.strip().lstrip("\ufeff") for name in next(reader, [])]
@@ -122,12 +132,31 @@ def _wrong_columns(values: Sequence[str], form: RowFormat, start: int, end: int)
     )
 
 
+def _lines_before_header(lines: Sequence[str], separator: str, escape: str | None) -> int:
+    """The lines above a header that follows a title or a summary; 0 if the first line is the header, or none is."""
+
+    def known(line: str) -> int:
+        try:
+            row = next(csv.reader([line], delimiter=separator, escapechar=escape, doublequote=escape is None), [])
+        except csv.Error:
+            return 0
+        found = map_columns([name.strip() for name in row], {}).columns
+        return sum(bool(columns) for columns in found.values()) if found["title"] or found["text"] else 0
+
+    if not lines or known(lines[0]):
+        return 0
+    return next((place for place, line in enumerate(lines[:15]) if known(line) >= 2), 0)
+
+
 def _separator(lines: Sequence[str], escape: str | None) -> str:
     """The separator with which the first line names most known columns, and then the one that gives most rows of its length."""
 
     def score(separator: str) -> tuple[int, int, int]:
+        start = _lines_before_header(lines, separator, escape)
         try:
-            rows = [row for row in csv.reader(lines, delimiter=separator, escapechar=escape, doublequote=escape is None) if any(row)]
+            rows = [
+                row for row in csv.reader(lines[start:], delimiter=separator, escapechar=escape, doublequote=escape is None) if any(row)
+            ]
         except csv.Error:
             return (-1, 0, 0)
         if not rows or len(rows[0]) < 2:

@@ -120,9 +120,11 @@ def _wide_encoding(head: bytes) -> str:
     """UTF-16 without a byte order mark, by the zero bytes of its ASCII characters; "" for another encoding."""
     head = head[: len(head) // 2 * 2]
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if len(head) < 4 or max(even, odd) < 0.1 * len(head):
+    if max(even, odd) < max(2, 0.005 * len(head)) or 4 * min(even, odd) >= max(even, odd):
         return ""
-    return "utf-16-le" if odd > 4 * even else "utf-16-be" if even > 4 * odd else ""
+    name = "utf-16-le" if odd > even else "utf-16-be"
+    text = _lenient(head, name) or ""
+    return name if "\ufffd" not in text[:-1] and plausible(text[:-1]) else ""
 
 
 def _guessed(data: bytes, names: list[str]) -> str:

@@ -294,6 +294,23 @@ def test_a_file_without_a_known_column_is_refused_with_what_was_seen(tmp_path):
     assert len(articles_of(written(tmp_path, "b.csv", "a;b\nx;2\n"), ReadOptions({"title": "a"}, "", UTC))) == 1
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lines_above_the_header_are_skipped_and_said(tmp_path, separator):
+    text = separator.join(["News export"] + [""] * 2) + "\nCreated 2026-11-20, by desk\n\n"
+    text += separator.join(["Headline", "Date", "Source"]) + "\n" + separator.join(["Bank cuts", "2026-11-20", "wire"]) + "\n"
+    layout = Layout()
+    (row,) = rows_of(written(tmp_path, "a.csv", text), layout=layout)
+    assert isinstance(row, Row)
+    assert (row.line, row.article.title, row.article.source, layout.notes) == (5, "Bank cuts", "wire", ["3 lines above the header skipped"])
+
+
+def test_chinese_utf_16_without_a_mark_is_found_by_few_zero_bytes(tmp_path):
+    text = "标题,内容\n" + "".join(f"某银行公布年报,{'净利润同比下滑一成市场关注后续安排' * 20}\n" for _ in range(4))
+    for encoding in ("utf-16-le", "utf-16-be"):
+        found = articles_of(written(tmp_path, f"{encoding}.csv", text.encode(encoding)))
+        assert [article.title for article in found] == ["某银行公布年报"] * 4
+
+
 def test_a_table_without_a_header_is_refused(tmp_path):
     """The first row would be lost, and a cell such as "Text" may even be taken for the name of a column."""
     with pytest.raises(SettingsError, match="'2026-11-20 09:30' is a time and not the name of a column: the file seems to have no header"):
