@@ -69,7 +69,7 @@ _OTHER_NEXT = _words(
     association ministry department council commission committee agency agencies administration court act bill law treaty summit war jr
     sr sports vance leverkusen munich fees fee rules rule applications application applicants applicant ban bans policy program
     programme restrictions requirements waiver waivers holders overstays processing interview interviews lottery pie pies juice cider
-    orchard orchards tree trees growers harvest crop crops corn soybean soybeans maize cotton rice food foods seeds wheat salmon
+    orchard orchards tree trees growers harvest crop crops corn yeast soybean soybeans maize cotton rice food foods seeds wheat salmon
     analysis analyses study studies data description tag tags price prices rate rates range ranges date dates practice practices
     language languages zone area region states companies company's entities game games corporation's bone bones egg eggs fish
     election elections decision poll vote larvae larva moth moths missile missiles

@@ -29,11 +29,11 @@ _SPEAKING_NAME = re.compile(
 )
 
 _ZH_OWN = (
-    r"(?:净利|营收|业绩(?!预|会)|净亏|每股收益|裁员|员工|罚款|被罚|处罚|立案|诉讼|股东大会|董事|行长|回购|派息|分红|股息|增资|定增|可转债|发行|获批|中标|"
+    r"(?:净利|营收|业绩(?!预|会)|净亏|每股收益|裁员|员工|罚款|被罚|处罚|立案|诉讼|股东大会|董事|行长|(?<!逆)回购|派息|分红|股息|增资|定增|可转债|发行|获批|中标|"
     r"本行|该行将|分行|网点|子公司|控股|减持股份|质押|合并|重组|停牌|复牌|挂牌)"
 )
 _ZH_UNIT = (
-    r"(?:的|集团|公司|证券|国际|研究|研究所|研究部|研究院|全球|亚洲|中国|首席|高级|资深|分析师|经济学家"
+    r"(?:的|[AHah]股|港股|美股|集团|公司|证券|国际|研究|研究所|研究部|研究院|全球|亚洲|中国|首席|高级|资深|分析师|经济学家"
     r"|策略师|团队|策略|宏观|固收|股票|外汇|商品|最新|发布|发表|报告|研报|近日|日前|今日|\s|等(?:机构|投行|券商|多家)?)*"
 )
 _ZH_VIEW = (
@@ -46,9 +46,7 @@ _ZH_RATED = r"(?:评级|目标价|盈利预测|盈测|预测|预期|增持|减�
 _ZH_SOURCE = re.compile(r"(?:据|援引|引述|引用|来自|源于)(?:外媒|媒体|消息|报道|海外|投行|券商|[ “「《]){0,3}$")
 _ZH_SPEAKS = re.compile(rf"[）)]?{_ZH_UNIT}(?:{_ZH_VIEW}|{_ZH_RATES_OBJECT}|{_ZH_RATE}(?=[^，。；！？\n]{{0,24}}{_ZH_RATED}))")
 _ZH_COLON = re.compile(rf"[）)]?{_ZH_UNIT}[：:](?!拟|[^，。；\n]{{0,14}}{_ZH_OWN})")
-_ZH_PERSON = re.compile(
-    r"(?:证券|集团|国际|研究|研究所|资管|全球|首席|高级|资深)*(?:分析师|经济学家|策略师|研究员|交易员|研报|研究报告|报告)"
-)
+_ZH_PERSON = re.compile(rf"{_ZH_UNIT}(?:(?<=分析师)|(?<=经济学家)|(?<=策略师)|(?<=研报)|研究员|交易员|资管|研究报告)")
 _ZH_OWN_NEWS = re.compile(rf"[^。；！？\n]{{0,20}}{_ZH_OWN}")
 _ZH_REPORT = re.compile(r"(?:社|网|新闻|通讯社)?(?:报道|消息|援引|获悉|独家)")
 
@@ -63,10 +61,12 @@ _EN_OWN = re.compile(
     r"\b(?:its|own|jobs?|staff|employees|layoffs|dividends?|buybacks?|prime rate|profits?|revenues?|net income|quarter(?:ly)?|"
     r"bonus(?:es)?|ceo|"
     r"chief executive|branches|fined?|settle(?:s|d|ment)?|lawsuit|probe|investigat\w+|shares (?:fell|rose|jump|drop|slip|gain)\w*|"
-    r"unit|deposits)\b"
+    r"unit|deposits|returns)\b"
 )
 _EN_RATED = re.compile(
-    r"\b(?:price (?:target|objective)s?|target|pt|ratings?|rated|estimates?|coverage|top picks?|conviction|upgrade[ds]?|downgrade[ds]?|"
+    r"\b(?:price (?:target|objective)s?|economic (?:outlook|forecasts?|growth)|(?:gdp|growth|inflation|gold|oil|rate|"
+    r"recession) (?:forecasts?|outlook|calls?)|target|pt|ratings?|rated|estimates?|coverage|top picks?|conviction|upgrade[ds]?|"
+    r"downgrade[ds]?|"
     r"(?:to|at|from|with|as|a|an?) ['\"“‘]?(?:strong[ -])?(?:buy|sell|hold|neutral|overweight|underweight|outperform|underperform|"
     r"equal[- ]?weight|"
     r"market[- ]perform|sector[- ]perform|in[- ]?line|add|reduce|accumulate|peer perform))\b"
@@ -94,7 +94,7 @@ _EN_STATES = re.compile(
     r"(?:[ ](?:has[ ]|also[ ])?(?:says?|said|sees|expects?|expected|forecasts?|predicts?|predicted|warn(?:s|ed)?|thinks|believes|"
     r"estimates?|recommends?|reckons|"
     r"argues|notes|flags|remains (?:bullish|bearish)|is (?:bullish|bearish|neutral|cautious|overweight|underweight)|turns (?:bullish|"
-    r"bearish)|reports?|reported))(?=[ ,])"
+    r"bearish)))(?=[\s,.]|$)"
 )
 _EN_COMPARED = re.compile(
     r"\b(?:than|versus|vs\.?|unlike|similar to|compared (?:with|to)|(?:rivals?|competitors?) (?:such as|like|including|to)|to rival|"

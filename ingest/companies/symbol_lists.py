@@ -307,6 +307,7 @@ def _names(rows: Iterable[Listing], common: Collection[str]) -> tuple[set[str], 
             (exact if " " in short or not everyday else ordinary if len(short) > 1 else weak).add(short)
         else:
             distinct = not everyday and " " not in short and len(short) > MIN_DISTINCT_CHARS
+            distinct = distinct and not short.isupper()
             (ordinary if distinct else exact if " " in short and not everyday else weak).add(short)
             if bare != short:
                 exact.add(bare)
