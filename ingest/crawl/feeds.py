@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from functools import cache
+from html import escape
 from html.entities import html5
 from typing import Any, NamedTuple
 
@@ -109,7 +110,7 @@ def _escaped(found: re.Match[str]) -> str:
     if section or xml:
         return found.group()
     resolved = html5.get(f"{name};", "") if name else ""
-    return resolved or f"&amp;{found.group()[1:]}"
+    return escape(resolved) or f"&amp;{found.group()[1:]}"
 
 
 def _referred(reference: re.Match[str]) -> str:

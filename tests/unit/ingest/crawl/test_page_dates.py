@@ -150,6 +150,7 @@ AMPERSANDS = {
     "caf&eacute; &nbsp;&hellip; 5&nbsp;%": "café … 5 %",
     "a&b=1&copy=2&times=3&lang=zh&para=4": "a&b=1&copy=2&times=3&lang=zh&para=4",
     "<![CDATA[S&P 500 & AT&T]]>": "S&P 500 & AT&T",
+    "5 &LT; 6 &GT; 4 &AMP; 1 &QUOT;x&QUOT;": '5 < 6 > 4 & 1 "x"',
     "财报&分析；A&B公司": "财报&分析；A&B公司",
 }
 
