@@ -9,12 +9,15 @@ import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from core.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +186,10 @@ class LockedClassifier:
             return self._classifier.classify(documents)
 
 
-Floats = npt.NDArray[np.float64]
-
-
 def softmax(logits: npt.NDArray[Any]) -> Floats:
     """Probabilities (..., C) of mutually exclusive classes from logits (..., C)."""
+    import numpy as np
+
     exact = logits.astype(np.float64)
     weights = np.exp(exact - exact.max(-1, keepdims=True))
     return np.asarray(weights / weights.sum(-1, keepdims=True))
@@ -195,4 +197,6 @@ def softmax(logits: npt.NDArray[Any]) -> Floats:
 
 def sigmoid(logits: npt.NDArray[Any]) -> Floats:
     """Probabilities of independent labels from their logits, of any shape."""
+    import numpy as np
+
     return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))
