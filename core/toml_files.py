@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,13 @@ from typing import Any
 from core.errors import SettingsError
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+MAX_KEY_PARTS = 16
+"""Most parts of a dotted key: tomllib takes a time proportional to their square."""
+MAX_DEPTH = 16
+"""Deepest nesting of arrays and tables."""
+_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:{_PART}){{{MAX_KEY_PARTS - 1}}}")
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -48,11 +56,37 @@ def toml_text(data: bytes, where: str) -> str:
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
-    """Parse a TOML text. where: its name in messages. Raises SettingsError."""
+    """Parse a TOML text. where: its name in messages. Raises SettingsError, also for nesting and integers beyond any use."""
+    if key := _LONG_KEY.search(text):
+        line = text.count("\n", 0, key.start()) + 1
+        raise SettingsError(f"{where}: line {line}: a key has more than {MAX_KEY_PARTS} parts")
     try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{where}: is not valid TOML ({error})") from error
+        found = tomllib.loads(text.removeprefix("\ufeff"))
+    except RecursionError as error:
+        raise SettingsError(f"{where}: arrays or tables are nested more than {MAX_DEPTH} deep") from error
+    except ValueError as error:  # TOMLDecodeError, or an integer with too many digits for Python
+        digits = "" if isinstance(error, tomllib.TOMLDecodeError) else "an integer has too many digits: "
+        raise SettingsError(f"{where}: is not valid TOML ({digits}{error})") from error
+    _check_values(found, where)
+    return found
+
+
+def _check_values(table: dict[str, Any], where: str) -> None:
+    """Raise SettingsError for deep nesting, and for integers of more than 64 bits, which TOML does not have."""
+    level: list[tuple[str, Any]] = list(table.items())
+    for _ in range(MAX_DEPTH):
+        for name, value in level:
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise SettingsError(f"{where}: {name}: an integer has more than 64 bits")
+        level = [
+            (name, inner)
+            for name, value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise SettingsError(f"{where}: {level[0][0]}: arrays or tables are nested more than {MAX_DEPTH} deep")
 
 
 def read_rows(path: Path, what: str, name: str) -> list[Any]:

@@ -11,7 +11,8 @@ blanks, invisible characters. Letters and digits of scripts with spaces match wh
 emoji, matches anywhere. A regular expression sees the text with folded characters, but with its blanks, hyphens and dots.
 
 Regular expressions run in RE2, through pyarrow. Its run time is linear in the length of the text, so no pattern of a user can block a
-worker, and no timeout is needed. It has no look-around and no backreferences.
+worker. It has no look-around and no backreferences. Their number and size are limited (stream/watchlists/pattern_cost.py), and each is
+compiled once for a batch.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from core.text_folding import LETTER, fold_between, fold_character, fold_characters, spellings
+from stream.watchlists.pattern_cost import MAX_STEPS, steps
 
 MAX_CHARS = 500
 """Length of one keyword."""
@@ -74,6 +76,8 @@ def parse_keyword(text: str) -> Term:
 def _pattern(text: str) -> str:
     """The pattern for folded characters. Characters that folding changes are literals: a full-width bracket opens no group."""
     pattern = "".join(char if char.isascii() and char != "`" else _literal(char) for char in text)
+    if (size := steps(pattern)) > MAX_STEPS:
+        raise ValueError(f"is a regular expression of {size:,} steps, counting repetitions; the maximum is {MAX_STEPS}")
     try:
         empty = regex_matches(pattern, [""])[0]
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from core.errors import SettingsError
 from core.toml_files import parse_toml, read_rows, rows_of
 from storage.tables.config_texts import NAME
 from stream.watchlists.keywords import Term, match_keys, parse_keyword
+from stream.watchlists.pattern_cost import too_large
 
 MAX_TITLE_CHARS = 80
 _FIELDS: dict[str, type[Any]] = {"name": str, "title_en": str, "title_zh": str, "companies": list, "topics": list, "keywords": list}
@@ -85,9 +87,16 @@ def _watchlists(
         mistakes += [f"{where}: {each}" for each in wrong]
         if not wrong:
             found.append(_watchlist(row))
+    if wrong_patterns := too_large(patterns_of(found)):
+        mistakes.append(f"{source}: {wrong_patterns}")
     if mistakes:
         raise SettingsError("\n".join(mistakes))
     return tuple(found)
+
+
+def patterns_of(watchlists: Sequence[Watchlist]) -> list[str]:
+    """The regular expressions of all watchlists, each once."""
+    return sorted({term.pattern for watchlist in watchlists for term in watchlist.terms if term.pattern})
 
 
 def titles_of(path: Path) -> dict[str, tuple[str, str]]:
@@ -158,7 +167,7 @@ def _keywords(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _duplicates(field: str, given: Sequence[str]) -> Iterator[str]:
-    for value in sorted({value for value in given if given.count(value) > 1}):
+    for value in sorted(value for value, count in Counter(given).items() if count > 1):
         yield f"{field}: {value!r} is duplicated"
 
 

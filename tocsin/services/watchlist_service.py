@@ -20,8 +20,11 @@ from core.series import is_negative
 from core.settings import Settings
 from dashboard.services import ActiveText, WatchlistMatches, WatchlistPreview
 from storage.store import ArticleRow, Store
+from stream.watchlists.keywords import regex_matches
 from stream.watchlists.matcher import Matcher
+from stream.watchlists.pattern_cost import MAX_COST_S, measured_cost_s
 from stream.watchlists.watchlist_backfill import SLICE, add_mentions, delete_mentions, matched_articles, outdated_watchlists
+from stream.watchlists.watchlists import patterns_of
 from tocsin import wiring
 from tocsin.services.config_text import ConfigText
 
@@ -91,6 +94,11 @@ class StoredWatchlistService:
         found = wiring.make_watchlists(self._settings, text=text)
         if len(found) > MAX_LISTS:
             raise InvalidInput(f"{len(found)} watchlists are too many; the limit is {MAX_LISTS}")
+        cost_s = measured_cost_s(patterns_of(found), regex_matches)
+        if cost_s > MAX_COST_S:
+            raise InvalidInput(
+                f"the regular expressions take up to {cost_s:.1f} s for one article; the limit for all together is {MAX_COST_S:g} s"
+            )
         return found
 
     def _check_rules(self, watchlists: tuple[Watchlist, ...]) -> None:

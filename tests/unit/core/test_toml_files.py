@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 
 import pytest
 
@@ -49,3 +50,30 @@ def test_the_settings_may_have_a_mark_too(tmp_path):
 def test_the_watchlists_of_the_case_are_read():
     (row,) = read_rows(shared_dir() / "cases/13_toml_with_bom/wl_bom.toml", "watchlists", "watchlist")
     assert (row["name"], row["keywords"]) == ("prop", ["违约"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[" + "a." * 40_000 + "a]]", "text: line 1: a key has more than 16 parts"),
+        ("b = 1\n" + "'a' . " * 40_000 + "a = 1", "text: line 2: a key has more than 16 parts"),
+        ("a = {" + "b." * 40_000 + "c = 1}", "text: line 1: a key has more than 16 parts"),
+        ("a = " + "[" * 90_000, "text: arrays or tables are nested more than 16 deep"),
+        ("a = " + "[" * 20 + "]" * 20, "text: a: arrays or tables are nested more than 16 deep"),
+        ("a = " + "{b=" * 90_000, "text: arrays or tables are nested more than 16 deep"),
+        ("a = " + "9" * 90_000, "text: is not valid TOML (an integer has too many digits: "),
+        ("a = [0x" + "f" * 90_000 + "]", "text: a: an integer has more than 64 bits"),
+        ("a = 9223372036854775808", "text: a: an integer has more than 64 bits"),
+    ],
+)
+def test_nesting_and_integers_are_bounded(text: str, message: str):
+    began = time.process_time()
+    with pytest.raises(SettingsError) as caught:
+        parse_toml(text, "text")
+    assert str(caught.value).startswith(message)
+    assert time.process_time() - began < 1
+
+
+def test_nesting_and_integers_within_the_bounds_are_read():
+    text = "a = " + "[" * 15 + "]" * 15 + "\nb = -9223372036854775808\nc = 'a.b.c.d.e.f'\n" + ".".join("defgh") + " = 1"
+    assert parse_toml(text, "text")["b"] == -(2**63)

@@ -101,7 +101,7 @@ def test_watchlists_are_previewed_on_a_week_of_articles(service: StoredWatchlist
         ("[[watchlist", ["not valid TOML"]),
         ("[[rules]]\nx = 1\n", ["'rules'"]),
         (BONDS + BONDS, ["also used by number 1"]),
-        ("x" * (MAX_CHARS + 1), ["too many"]),
+        ("x" * (MAX_CHARS + 1), ["the limit is 200,000"]),
     ],
 )
 def test_all_errors_are_reported_and_nothing_is_saved(service: StoredWatchlistService, store: Store, text: str, problems: list[str]):
@@ -225,3 +225,10 @@ def test_the_command_line_lists_the_active_watchlists(tmp_path: Path, capsys: py
     assert main(["watchlists", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "bonds"
     assert not list((tmp_path / "data").glob("*"))
+
+
+def test_patterns_that_take_long_for_one_article_are_not_saved(service: StoredWatchlistService):
+    patterns = [f"'/{chr(0x4E00 + n)}.{{0,190}}zq/'" for n in range(10)]
+    with pytest.raises(UserError, match=r"the regular expressions take up to \d+\.\d s for one article; the limit .* is 0\.3 s"):
+        service.save(f'[[watchlist]]\nname = "slow"\nkeywords = [{", ".join(patterns)}]\n', "", "Li")
+    assert service.active().text == ""
