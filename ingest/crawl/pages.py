@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -52,7 +53,9 @@ _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _NUMBERS = r"(?:19|20)\d{2}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,2}\s*日?"
 _DATE_TEXT = re.compile(rf"(?:{_NUMBERS}|\d{{1,2}} {_MONTH},? 20\d{{2}}|{_MONTH} \d{{1,2}},? 20\d{{2}}){_CLOCK}", re.IGNORECASE)
 _DATE_IN_ADDRESS = re.compile(r"/(20\d\d)[/-]?(0[1-9]|1[0-2])[/-]?(0[1-9]|[12]\d|3[01])(?=[/._-]|$)")
+_TITLE_WORDS = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]|\w{2,}")
 MAX_JSON_LD_NODES = 2_000
+MAX_TIMES = 200
 
 
 class Page(NamedTuple):
@@ -77,7 +80,8 @@ def extract(data: bytes, *, url: str, content_type: str = "") -> Page:
         tree = trafilatura.load_html(html)
         if tree is None:
             return Page("", "", "")
-        title = clean(next((" ".join(each.itertext()) for each in chain(tree.iter("h1"), tree.iter("title"))), ""))
+        headings = chain(islice(tree.iter("h1"), 1), islice(tree.iter("title"), 1))
+        title = clean(" ".join(" ".join(each.itertext()) for each in headings))
         published = _json_ld_date(html, url, title) or _meta_date(tree) or _shown_date(tree) or _date_in(url)
         found = trafilatura.bare_extraction(tree, url=url, include_comments=False, include_tables=False, with_metadata=True)
     except (ValueError, TypeError, AttributeError, RecursionError, LookupError) as error:
@@ -122,7 +126,9 @@ def _dated(value: Any, url: str, title: str) -> Iterator[tuple[int, str]]:
                 "",
             )
             if date and names & _ARTICLE_TYPES:
-                yield (0 if _is_of_page(node, url, title) else 1 if "videoobject" not in names else 4), date
+                own = _is_of_page(node, url, title)
+                if own is not False:
+                    yield (0 if own else 4 if "videoobject" in names else 1), date
             elif date and names & _PAGE_TYPES:
                 yield 3, date
             waiting.extend(
@@ -130,14 +136,22 @@ def _dated(value: Any, url: str, title: str) -> Iterator[tuple[int, str]]:
             )
 
 
-def _is_of_page(node: dict[str, Any], url: str, title: str) -> bool:
-    """Whether an article of the JSON-LD has the title or the address of the page."""
+def _is_of_page(node: dict[str, Any], url: str, title: str) -> bool | None:
+    """Whether an article of the JSON-LD has the title or the address of the page; None if it has neither of its own."""
     headline = clean(str(node.get("headline") or node.get("name") or ""))
-    if headline and title and (headline[:40] in title or title[:40] in headline):
+    words = set(_TITLE_WORDS.findall(headline.lower()[:300]))
+    if words and len(words & set(_TITLE_WORDS.findall(title.lower()[:600]))) >= 0.6 * len(words):
         return True
     main = node.get("mainEntityOfPage")
     addresses = (node.get("url"), node.get("@id"), main, main.get("@id") if isinstance(main, dict) else None)
-    return any(isinstance(address, str) and address.partition("#")[0].rstrip("/") == url.rstrip("/") for address in addresses)
+    paths = [_path(address) for address in addresses if isinstance(address, str) and "/" in address]
+    if _path(url) in paths:
+        return True
+    return False if headline and title and paths else None
+
+
+def _path(address: str) -> str:
+    return urlsplit(address.strip()[:2_000]).path.rstrip("/")
 
 
 def _json_ld(html: str) -> Iterator[str]:
@@ -164,7 +178,14 @@ def _meta_date(tree: Any) -> str:
 def _shown_date(tree: Any) -> str:
     """The time that the article itself shows: in a <time>, then in an element that is named after a time; not that of another article."""
     heads = list(islice(tree.iter("h1"), 1))
-    times = [element for element in tree.iter("time") if not _is_elsewhere(element)]
+    own = {parent for heading in heads for parent in heading.iterancestors("article")}
+    several = len(list(islice(tree.iter("article"), 2))) > 1
+
+    def is_other(element: Any) -> bool:
+        around = next(element.iterancestors("article"), None)
+        return around is not None and around not in own and bool(own or several)
+
+    times = [element for element in islice(tree.iter("time"), MAX_TIMES) if not _is_elsewhere(element) and not is_other(element)]
     inside = [element for element in times if any(parent.tag in ("article", "main", "header") for parent in element.iterancestors())]
     for element in [*(each for each in times if each.get("itemprop") == "datePublished" or each.get("pubdate") is not None), *inside]:
         if moment := (element.get("datetime") or "".join(element.itertext())).strip():
@@ -172,7 +193,7 @@ def _shown_date(tree: Any) -> str:
     if len(times) == 1 and (moment := (times[0].get("datetime") or "".join(times[0].itertext())).strip()):
         return str(moment)[:100]
     for element in chain(*(_around(heading) for heading in heads)):
-        if isinstance(element.tag, str) and not _is_elsewhere(element):
+        if isinstance(element.tag, str) and not _is_elsewhere(element) and not is_other(element):
             named = f"{element.get('class') or ''} {element.get('id') or ''} {element.get('itemprop') or ''}"
             if _DATE_CLASS.search(named) and (shown := _DATE_TEXT.search("".join(element.itertext())[:400])):
                 return shown.group()

@@ -58,6 +58,9 @@ def test_the_time_is_that_of_the_page_s_own_article(head):
         '<ul><li><a href="/old">Old <time datetime="2019-01-02">2019</time></a></li></ul>',
         '<div class="推荐阅读 recommend"><span class="date">2019-01-02</span></div>',
         ld(f'{{"@type":"ItemList","itemListElement":[{OTHER}]}}'),
+        ld(OTHER),
+        '<section><article><h2>Old plant opens</h2><time datetime="2019-01-02">x</time></article></section>',
+        '<article><h2>Old</h2><span class="pub-date">2019-01-02</span></article>',
     ],
 )
 def test_the_time_of_another_article_is_none(after):
