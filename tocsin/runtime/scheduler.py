@@ -1,10 +1,10 @@
 """Scheduled jobs, on APScheduler: roll-ups, retention and model refreshes. One scheduler per installation.
 
-    DATA_DIR/schedule.sqlite   the jobs and their next runs; a missed run is made up for once, however late
-             schedule.lock     held by the scheduler
+    DATA_DIR/schedule.json   the schedule of each job and its next run; a missed run is made up for once, however late
+             schedule.lock   held by the scheduler
 
-Jobs are stored as names of functions in this module with plain arguments. They work on the store and the settings of the scheduler
-that runs in this process (`_Context`).
+The settings define the jobs; the file has only times, so that a restored or changed one cannot run anything else. Jobs work on the
+store and the settings of the scheduler that runs in this process (`_Context`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from core import log
 from core.errors import SettingsError, StoreError
-from core.files import locked_or_raise
+from core.files import locked_or_raise, write_atomically
 from core.settings import Settings
 from storage.store import Store
 from tocsin import wiring
@@ -44,6 +44,13 @@ class _Context:
     store: Store
     children: list[subprocess.Popen[str]] = field(default_factory=list)
     stopping: bool = False
+
+
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is stored of a job. schedule: its trigger as text; next_run_at: aware"""
+
+    schedule: str
+    next_run_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 _context: _Context | None = None
@@ -141,7 +148,7 @@ def cron_trigger(text: str, now: datetime | None = None) -> Any:
         else:
             trigger = OrTrigger([CronTrigger(day=day, **rest), CronTrigger(day_of_week=weekday, **rest)])
         if trigger.get_next_fire_time(None, now or datetime.now(UTC)) is None:
-            raise ValueError("no date matches")
+            raise ValueError("no date matches the schedule")
     except ValueError as error:
         message = f'refresh_cron {text!r}: {error}; expected minute, hour, day, month and weekday, such as "0 3 * * 0" (Sundays at 03:00)'
         raise SettingsError(message) from error
@@ -180,21 +187,20 @@ def _weekday(text: str) -> int:
     return int(text)
 
 
-def make_scheduler(settings: Settings, database: Path) -> Any:
-    """A scheduler with the jobs of the settings, started but paused. `database` stores them between runs.
+def make_scheduler(settings: Settings, file: Path) -> Any:
+    """A scheduler with the jobs of the settings, started but paused. `file` stores their next runs.
 
     Raises SettingsError for an invalid refresh_cron.
     """
-    from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+    from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, EVENT_JOB_SUBMITTED
     from apscheduler.jobstores.memory import MemoryJobStore
-    from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
     from apscheduler.schedulers.background import BackgroundScheduler
     from apscheduler.triggers.cron import CronTrigger
 
     refresh_at = cron_trigger(settings.refresh_cron) if settings.refresh_cron.strip() else None
     scheduler = BackgroundScheduler(
         timezone=UTC,
-        jobstores={"default": SQLAlchemyJobStore(url=f"sqlite:///{database}"), "memory": MemoryJobStore()},
+        jobstores={"default": MemoryJobStore(), "memory": MemoryJobStore()},
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
     )
     scheduler.add_listener(
@@ -202,25 +208,37 @@ def make_scheduler(settings: Settings, database: Path) -> Any:
         EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES,
     )
     scheduler.start(paused=True)
-    days = settings.retention_days
-    retention = CronTrigger(hour=3, timezone=UTC) if days else None
-    _put(scheduler, RETENTION, retention_job, [days], retention)
+    rows, now, days = _read_rows(file), datetime.now(UTC), settings.retention_days
     if days:
-        scheduler.modify_job(RETENTION, next_run_time=datetime.now(UTC))  # also at each start
-    _put(scheduler, REFRESH, refresh_job, [], refresh_at)
-    scheduler.add_job(rollups_job, "interval", seconds=ROLLUPS_EVERY_S, id=ROLLUPS, jobstore="memory", next_run_time=datetime.now(UTC))
+        scheduler.add_job(retention_job, CronTrigger(hour=3, timezone=UTC), args=[days], id=RETENTION, next_run_time=now)  # at each start
+    if refresh_at is not None:
+        row = rows.get(REFRESH)
+        missed = row is not None and row.schedule == str(refresh_at) and row.next_run_at <= now
+        scheduler.add_job(refresh_job, refresh_at, id=REFRESH, **({"next_run_time": now} if missed else {}))
+    scheduler.add_job(rollups_job, "interval", seconds=ROLLUPS_EVERY_S, id=ROLLUPS, jobstore="memory", next_run_time=now)
+    _write_rows(file, scheduler)
+    # a run counts from when it begins: the listener is called when the job already has its next time
+    scheduler.add_listener(lambda event: _write_rows(file, scheduler) if event.jobstore == "default" else None, EVENT_JOB_SUBMITTED)
     return scheduler
 
 
-def _put(scheduler: Any, name: str, job: Callable[..., None], arguments: list[int], trigger: Any) -> None:
-    """Add, replace or remove a stored job. An unchanged one is kept, as it knows whether a run was missed."""
-    known = scheduler.get_job(name)
-    if trigger is None:
-        if known is not None:
-            scheduler.remove_job(name)
-        return
-    if known is None or str(known.trigger) != str(trigger) or list(known.args) != arguments:
-        scheduler.add_job(job, trigger, args=arguments, id=name, replace_existing=True)
+def _read_rows(file: Path) -> dict[str, _Row]:
+    """The stored rows by job; none, with a warning, if the file is not readable."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, _Row])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        _log.warning("schedule_unreadable", file=str(file), reason=str(error), effect="a run that was missed is not made up for")
+        return {}
+
+
+def _write_rows(file: Path, scheduler: Any) -> None:
+    rows = {job.id: _Row(str(job.trigger), job.next_run_time) for job in scheduler.get_jobs("default") if job.next_run_time}
+    try:
+        write_atomically(file, msgspec.json.format(msgspec.json.encode(rows)))
+    except OSError as error:
+        _log.error("schedule_not_stored", file=str(file), reason=str(error), effect="a run may be repeated after a restart")
 
 
 def next_runs(scheduler: Any) -> dict[str, datetime]:
@@ -236,11 +254,11 @@ def running_scheduler(settings: Settings, store: Store) -> Iterator[dict[str, da
 
     Raises SettingsError if another scheduler uses the data folder.
     """
-    global _context  # noqa: PLW0603  stored jobs are function names and find their context here
+    global _context  # noqa: PLW0603  APScheduler calls jobs with no more than their arguments
     folder = wiring.data_dir(settings)
     busy = SettingsError(f"another scheduler runs on the data folder {folder}; stop it, or set data_dir to another folder")
     with locked_or_raise(folder / "schedule.lock", busy):
-        scheduler = make_scheduler(settings, folder / "schedule.sqlite")
+        scheduler = make_scheduler(settings, folder / "schedule.json")
         context = _context = _Context(settings, store)
         try:
             runs = next_runs(scheduler)
