@@ -224,7 +224,7 @@ def why_of(row: SourceView, now: datetime, view: View) -> str:
 
 
 def _url(row: SourceView) -> str:
-    return row.visit.url if row.visit else row.added.url if row.added else ""
+    return mask(row.visit.url if row.visit else row.added.url if row.added else "")
 
 
 def _listed(row: SourceView, view: View) -> Any:

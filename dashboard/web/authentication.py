@@ -17,7 +17,7 @@ from urllib.parse import quote
 from flask import Request, Response, g, has_request_context, redirect
 
 from core.errors import SettingsError
-from core.log import get_logger
+from core.log import RefusalLog, get_logger
 from core.settings import Settings
 from dashboard.web import permissions
 from dashboard.web.server import is_loopback
@@ -29,6 +29,7 @@ LOCAL_USER = Person(name="local", role="admin")
 """The user of mode "none"."""
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 log = get_logger("dashboard.web.authentication")
+refusals = RefusalLog(log)
 
 
 class TrustedProxies:
@@ -142,7 +143,7 @@ class Authenticator:
         if person.must_change and rule not in permissions.ALLOWED_BEFORE_PASSWORD_CHANGE:
             return _see_other("/password") if _expects_page(request) else _plain(401, "change your password first, at /password")
         if not permissions.allowed(person.role, required):
-            log.warning("request_forbidden", path=request.path, user=person.name, role=person.role, required=required)
+            refusals.warning("request_forbidden", path=request.path, user=person.name, role=person.role, required=required)
             return _plain(403, f"this needs the role {required}; yours is {person.role}")
         return None
 
@@ -151,7 +152,9 @@ class Authenticator:
         person, required = current_person(), permissions.required_role_of_callback(output)
         if permissions.allowed(person.role if person else None, required):
             return None
-        log.warning("callback_forbidden", callback=permissions.callback_key(output), user=person.name if person else "", required=required)
+        refusals.warning(
+            "callback_forbidden", callback=permissions.callback_key(output), user=person.name if person else "", required=required
+        )
         return _plain(403, f"this needs the role {required}" if required else "nobody may call this")
 
     def client_address(self, request: Request) -> str:

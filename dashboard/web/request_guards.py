@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, Response, request
 
 from core.errors import StoreError
-from core.log import get_logger
+from core.log import RefusalLog, get_logger
 from dashboard.web.authentication import Authenticator
 from dashboard.web.permissions import API_PREFIX
 
@@ -23,6 +23,7 @@ MAX_BODY_BYTES = 1_000_000
 MAX_DEPTH = 40
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 log = get_logger("dashboard.web.request_guards")
+refusals = RefusalLog(log)
 
 
 def content_security_policy(script_hashes: Sequence[str]) -> str:
@@ -115,7 +116,7 @@ def install(server: Flask, callbacks: Mapping[str, Any], script_hashes: Sequence
         if request.path.startswith(API_PREFIX):
             return None
         if request.method not in SAFE_METHODS and not same_origin(request):
-            log.warning("cross_origin_request_refused", origin=request.headers.get("Origin"), path=request.path)
+            refusals.warning("cross_origin_request_refused", origin=request.headers.get("Origin"), path=request.path)
             return _plain(403, "requests from other sites are refused")
         rejection = authenticator.authorize(request)
         if rejection is not None or request.method in SAFE_METHODS or request.path != CALLBACK_PATH:

@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from core.errors import BadRecord, LocalStoreError, SourceError
-from core.log import get_logger
+from core.log import get_logger, mask
 from core.metrics import DEAD_LETTERS, FETCHES, SKIPPED_ENTRIES
 from core.records import CLOCK_TOLERANCE, Article, Trust, domain_owner, sha
 from ingest.articles import RawArticle, build_article
@@ -248,13 +248,13 @@ class Crawler:
     def _failed(self, source: Source, state: SourceState, now: datetime, error: Exception) -> Visit:
         wait_s = backoff_s(source.interval_s, state.failures + 1, error.retry_after_s if isinstance(error, SourceError) else None)
         if self._stopping.is_set():  # we cancelled it ourselves
-            return Visit(source.name, "failed", error=str(error))
+            return Visit(source.name, "failed", error=mask(str(error)))
         after = state._replace(next_due=now.timestamp() + wait_s, failures=state.failures + 1)
         try:
             self._outbox.put([], source=source.name, state=after, now=now)
         except LocalStoreError as second:
             log.error("outbox_error", source=source.name, error=str(second))
-        return Visit(source.name, "failed", error=str(error) or type(error).__name__)
+        return Visit(source.name, "failed", error=mask(str(error)) or type(error).__name__)
 
     def _article(self, source: Source, each: Identified, now: datetime, feed_url: str, day_first: bool | None) -> Article | None:
         """The article of an entry; None where it has to wait for its page. Raises BadRecord."""

@@ -260,7 +260,7 @@ def _check_url(endpoint: DeliveryEndpoint) -> None:
     try:
         httpx.URL(endpoint.url)
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise SettingsError(f"webhook {endpoint.label}: its url is invalid: {error}") from error
+        raise SettingsError(f"webhook {endpoint.label}: its url is invalid: {logs.mask(str(error))}") from error
 
 
 def _transport() -> httpx.BaseTransport:

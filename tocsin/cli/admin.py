@@ -7,6 +7,7 @@ import sys
 import click
 import msgspec
 
+from core.log import mask, webhook_address
 from core.settings import Settings, Webhook, rows
 from tocsin import wiring
 from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
@@ -67,8 +68,6 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 def settings(ctx: click.Context, as_json: bool) -> None:
     """List all settings with their defaults and descriptions."""
     if as_json:
-        from core.log import mask
-
         click.echo(mask(msgspec.json.encode(_without_secrets(settings_of(ctx))).decode()))
         return
     for title, kind in (
@@ -81,10 +80,11 @@ def settings(ctx: click.Context, as_json: bool) -> None:
 
 
 def _without_secrets(settings: Settings) -> Settings:
-    """Mask webhook secrets, which no pattern can recognize."""
+    """Mask secrets of webhooks and their URLs but for the host, which no pattern can recognize."""
     hidden = dict.fromkeys(("secret", "previous_secret"), "***")
     webhooks = [
-        msgspec.structs.replace(hook, **{name: hidden[name] for name in hidden if getattr(hook, name)}) for hook in settings.webhooks
+        msgspec.structs.replace(hook, url=webhook_address(hook.url), **{name: hidden[name] for name in hidden if getattr(hook, name)})
+        for hook in settings.webhooks
     ]
     return msgspec.structs.replace(settings, webhooks=tuple(webhooks))
 

@@ -14,6 +14,7 @@ import msgspec
 
 from actions.account_service import AccountService
 from core.errors import Conflict, InvalidInput, NotFound, SourceError
+from core.log import mask
 from core.settings import Settings
 from dashboard.services import FeedEntry, FeedPreview, FeedProblem, NewFeed
 from ingest.crawl import feeds
@@ -58,7 +59,7 @@ class StoredFeedService:
             took_s = time.monotonic() - began
         finally:
             self._slots.release()
-            AccountService(self._store, self._now).audit(actor, "feed previewed", address[:500], address=ADDRESS)
+            AccountService(self._store, self._now).audit(actor, "feed previewed", mask(address[:500]), address=ADDRESS)
         return preview_of(found, fetched, address, self._known(), self._now(), took_s)
 
     def add(self, feed: NewFeed, actor: str) -> None:
@@ -79,7 +80,7 @@ class StoredFeedService:
             raise Conflict(f"the limit of {MAX_FEEDS} added feeds is reached; put further feeds into a sources file")
         body = msgspec.json.encode(row).decode()
         self._store.feeds.put(Feed(name=source.name, url=source.url, body=body, actor=actor, at=self._now()))
-        AccountService(self._store, self._now).audit(actor, "feed added", source.name, after=body, address=ADDRESS)
+        AccountService(self._store, self._now).audit(actor, "feed added", source.name, after=mask(body), address=ADDRESS)
 
     def remove(self, name: str, actor: str) -> None:
         """Remove an added feed. Raises UserError, StoreError."""
@@ -87,7 +88,7 @@ class StoredFeedService:
         if feed is None:
             raise NotFound(f"{name[:100]!r} was not added on the dashboard; sources of a file are removed there")
         self._store.feeds.put(msgspec.structs.replace(feed, removed=True, actor=actor, at=self._now()))
-        AccountService(self._store, self._now).audit(actor, "feed removed", name, before=feed.body, address=ADDRESS)
+        AccountService(self._store, self._now).audit(actor, "feed removed", name, before=mask(feed.body), address=ADDRESS)
 
     def _known(self) -> dict[str, str]:
         """Name to address of all current sources."""
@@ -153,7 +154,7 @@ def problems(
     if duplicate:
         yield FeedProblem("known", {"name": duplicate})
     if canonical(url) != canonical(requested):
-        yield FeedProblem("moved", {"url": url[:300]})
+        yield FeedProblem("moved", {"url": mask(url[:300])})
     if not entries:
         yield FeedProblem("empty")
         return
