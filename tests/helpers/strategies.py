@@ -66,7 +66,8 @@ counts = st.integers(0, 2**32 - 1)
 amounts = st.floats(0.0, 1e300)
 signed = st.floats(-1e300, 1e300)
 
-mentions = st.builds(Mention, company=texts(64, 1), surface=texts(200, 1), sector=texts(64))
+roles = st.sampled_from(["subject", "speaker", "comparison"])
+mentions = st.builds(Mention, company=texts(64, 1), surface=texts(200, 1), sector=texts(64), role=roles)
 articles = st.builds(
     Article,
     id=texts(64, 16),
@@ -84,7 +85,9 @@ articles = st.builds(
     trust=st.sampled_from(["domain", "feed", "archive", "push"]),
     owner=texts(400),
 )
-company_scores = st.builds(CompanyScore, company=texts(64, 1), sector=texts(64), p_negative=shares, p_neutral=shares, p_positive=shares)
+company_scores = st.builds(
+    CompanyScore, company=texts(64, 1), sector=texts(64), role=roles, p_negative=shares, p_neutral=shares, p_positive=shares
+)
 watchlist_scores = st.builds(WatchlistScore, name=texts(64, 1), p_negative=shares, p_neutral=shares, p_positive=shares)
 materialities = st.builds(MaterialityScore, p_background=shares, p_relevant=shares, p_urgent=shares)
 scores = st.builds(

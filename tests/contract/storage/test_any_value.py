@@ -53,7 +53,10 @@ alerts = st.fixed_dictionaries(
     | {"severity": st.sampled_from(["info", "warning", "critical"]), "observed": counts, "total": counts, "sources": counts}
     | {"expected": amounts, "surprise": amounts, "evidence": st.lists(evidence, max_size=9)}
 )
-companies = st.fixed_dictionaries({"company": words, "sector": words, "p_negative": shares, "p_neutral": shares, "p_positive": shares})
+companies = st.fixed_dictionaries(
+    {"company": words, "sector": words, "p_negative": shares, "p_neutral": shares, "p_positive": shares}
+    | {"role": st.sampled_from(["subject", "speaker", "comparison"])}
+)
 scores = st.fixed_dictionaries(
     {"id": words, "source": words, "language": st.sampled_from(["zh", "en"]), "published_at": times, "story": words}
     | {"p_negative": shares, "p_neutral": shares, "p_positive": shares, "topics": st.dictionaries(words, shares, max_size=5)}
@@ -116,7 +119,7 @@ def test_a_score_that_decodes_can_be_encoded_and_stored(store: Store, data: byte
     (found,) = store.articles.scores([score.id], since, since + timedelta(seconds=1))
     assert (found.source, found.story, found.model, list(found.topics)) == (score.source, score.story, score.model, list(score.topics))
     assert (found.published_at, found.scored_at) == (since, whole(score.scored_at))
-    assert [company.company for company in found.companies] == [company.company for company in score.companies]
+    assert [(each.company, each.role) for each in found.companies] == [(each.company, each.role) for each in score.companies]
     assert (found.p_negative, *found.topics.values()) == pytest.approx((score.p_negative, *score.topics.values()), abs=1e-6)
     assert store.articles.keys([score.id])[score.id].story == score.story
 
