@@ -21,9 +21,12 @@ import httpcore
 import httpx
 
 from core.errors import SourceError
+from core.log import get_logger
 from net.address_policy import kind_of
 from net.timeouts import Bounded, BoundedBackend, within
 
+log = get_logger(__name__)
+NO_ADDRESS = "has no address"
 Resolver = Callable[[str, int], list[str]]
 """(host, port) -> IP addresses; raises OSError if there are none."""
 
@@ -92,13 +95,14 @@ class _Backend(httpcore.NetworkBackend):
         try:
             addresses = self._resolver(host.strip("[]"), port)
         except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"{host} has no address ({error})") from error
+            raise httpcore.ConnectError(f"{host} {NO_ADDRESS} ({error})") from error
         for address in addresses:
             kind = kind_of(address)
             if kind == "special" or (kind == "private" and not self._allow_private):
                 hint = "; a source in your own network needs allow_private = true" if kind == "private" else ""
-                raise ForbiddenSource(f"{host} resolves to {address}, which is not a public address{hint}")
-        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+                log.info("address_refused", host=host, address=address)  # the message is for users, who must not query our name server
+                raise ForbiddenSource(f"{host}: its address is not a public address{hint}")
+        failure: Exception = httpcore.ConnectError(f"{host} {NO_ADDRESS}")
         for address in addresses[:4]:
             try:
                 return _Stream(self._inner.connect_tcp(address, port, timeout, local_address, socket_options), self.abort)

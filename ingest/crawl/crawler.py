@@ -35,7 +35,7 @@ from ingest.crawl.identity import Identified
 from ingest.crawl.sources import Source, SourceList
 from ingest.kafka.outbox import Outbox, SeenEntry, SourceState
 from ingest.text import clean_text, dates
-from ingest.text.urls import registrable_domain
+from ingest.text.urls import is_same_server, registrable_domain
 from storage.tables.feeds import Outcome, SkipReason
 
 SHORT_TEXT_CHARS = 280
@@ -266,7 +266,8 @@ class Crawler:
         owner = known.owner if known else ""
         if entry.link and (owner or wants_page(source, body)):
             try:
-                fetched = self._fetcher.get(entry.link, allow_private=source.allow_private, limit=pages.MAX_PAGE_BYTES)
+                private = source.allow_private and is_same_server(entry.link, source.url)
+                fetched = self._fetcher.get(entry.link, allow_private=private, limit=pages.MAX_PAGE_BYTES)
                 page = pages.extract(fetched.body, url=fetched.url, content_type=fetched.content_type)
             except SourceError as error:
                 log.info("page_failed", source=source.name, error=str(error))

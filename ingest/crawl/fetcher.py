@@ -3,7 +3,8 @@
     get ─▶ scheme ─▶ robots.txt ─▶ per-host pacing ─▶ resolve and check every address ─▶ connect to the checked one
         ─▶ status (304, redirect: start over, 429) ─▶ body, decompressed up to a limit, before the deadline
 
-A feed's address comes from a user, but redirects and links are untrusted: each hop is checked like a new request.
+A feed's address comes from a user, but redirects and links are untrusted: each hop is checked like a new request. Only the host and port
+of the given address may be private.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import httpx
 
 from core.errors import SourceError
 from ingest.crawl.robots import Robots
-from ingest.text.urls import MAX_URL_CHARS, canonical, host_of
+from ingest.text.urls import MAX_URL_CHARS, canonical, host_of, is_same_server
 from net.address_policy import resolve
 from net.guarded_transport import GuardedTransport, Resolver
 from net.timeouts import Deadline, retry_after_s
@@ -79,6 +80,9 @@ class Fetcher:
     def get(self, url: str, *, etag: str = "", last_modified: str = "", allow_private: bool = False, limit: int | None = None) -> Fetched:
         """Fetch `url`: status 200, or 304 if `etag` or `last_modified` still match.
 
+        Args:
+            allow_private: whether the host and port of `url` may be private; those of redirects elsewhere may not.
+
         Raises:
             SourceError: not allowed (address, scheme, robots.txt, size), any other status, unreachable, or the fetcher is closing.
         """
@@ -94,8 +98,9 @@ class Fetcher:
         conditional = {name: value for name, value in headers.items() if value and value.isascii() and value.isprintable()}
         here = url
         for _ in range(MAX_HOPS + 1):
-            self._permit(here, deadline, allow_private)
-            response = self._request(here, conditional, deadline, allow_private)
+            private = allow_private and is_same_server(here, url)
+            self._permit(here, deadline, private)
+            response = self._request(here, conditional, deadline, private)
             try:
                 target = _redirect(response, here)
                 if not target:
@@ -122,10 +127,11 @@ class Fetcher:
 
     def _read_robots(self, url: str, deadline: Deadline, allow_private: bool) -> tuple[int, bytes]:
         """Status and the first 512 KiB of a robots.txt, following redirects."""
+        first = url
         for _ in range(MAX_HOPS + 1):
             if not canonical(url):
                 return 404, b""
-            response = self._request(url, {}, deadline, allow_private)
+            response = self._request(url, {}, deadline, allow_private and is_same_server(url, first))
             try:
                 target = _redirect(response, url)
                 if not target:

@@ -42,7 +42,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         "never"
     )
     max_items: Annotated[int, Meta(ge=1, le=10_000, description="most entries read per visit")] = 200
-    allow_private: Annotated[bool, Meta(description="allow loopback and private addresses")] = False
+    allow_private: Annotated[bool, Meta(description="allow a loopback or private address, of this URL's host and port only")] = False
 
     @property
     def zone(self) -> ZoneInfo:

@@ -106,6 +106,13 @@ def host_of(url: str) -> str:
     return urlsplit(canonical(url)).netloc
 
 
+def is_same_server(url: str, other: str) -> bool:
+    """Whether two http(s) URLs have one host and port."""
+    one, two = urlsplit(canonical(url)), urlsplit(canonical(other))
+    ports = [parts.port or _DEFAULT_PORT.get(parts.scheme) for parts in (one, two)]
+    return bool(one.hostname) and one.hostname == two.hostname and ports[0] == ports[1]
+
+
 def page_key(url: str) -> str:
     """What two spellings of one article's link have in common: the canonical URL without scheme and "www.".
 

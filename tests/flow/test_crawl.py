@@ -404,6 +404,26 @@ def test_a_redirect_is_checked_like_a_first_request(site, monkeypatch, fetching)
             assert resolved[-1] == target.strip("[]")
 
 
+def test_allow_private_covers_the_given_host_and_port_only(site, fetching):
+    """A private feed, or its robots.txt, redirects to another server of the network."""
+    with Site() as other:
+        other.pages["/feed"] = Response(b"internal")
+        for path in ("/feed", "/robots.txt"):
+            site.pages = {"/robots.txt": Response(status=404), path: Response(status=302, headers={"Location": other.url + "/feed"})}
+            with pytest.raises(SourceError, match="not a public address"):
+                fetching().get(site.url + "/feed", allow_private=True)
+        assert other.requests == []
+
+
+def test_pages_of_other_private_servers_are_not_fetched(site, outbox, fetcher):
+    with Site() as other:
+        other.pages["/a"] = Response("<article><p>内部资料</p></article>".encode())
+        site.pages["/feed"] = Response(rss(("1", "违约", f"<link>{other.url}/a</link>"), ("2", "停牌", f"<link>{site.url}/b</link>")))
+        crawler(outbox, fetcher, source(site.url + "/feed", full_text="always")).crawl_once(NOW)
+        assert other.requests == []
+        assert site.request_count("/b") == 1
+
+
 def test_https_connects_to_the_checked_address_and_verifies_the_name(certified, fetching):
     """The connection goes to the checked address; the certificate is verified against the name."""
     with Site(certified) as site:

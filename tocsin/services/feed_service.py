@@ -22,6 +22,7 @@ from ingest.crawl.fetcher import Fetched, Fetcher
 from ingest.crawl.sources import Source, source_of
 from ingest.text import clean_text, dates
 from ingest.text.urls import canonical
+from net.guarded_transport import NO_ADDRESS, ForbiddenSource
 from storage.store import Feed, Store
 
 ADDRESS = "dashboard"
@@ -103,6 +104,8 @@ class StoredFeedService:
             except SourceError as error:
                 if late.is_set():
                     raise SourceError(f"{url}: took longer than {self._timeout_s:.0f} s") from error
+                if isinstance(error, ForbiddenSource) or NO_ADDRESS in str(error):  # whether an internal name exists is not disclosed
+                    raise SourceError(f"{url}: its host, or that of a redirect, is unknown or not a public address") from error
                 raise
 
 
