@@ -16,7 +16,8 @@ from tests.helpers.dashboard import NOW, words_of
 def page(language: Language, role: Role) -> str:
     score = Score(
         id="a" * 32, source="wire", language="en", published_at=NOW, story="a" * 32, p_negative=0.1, p_neutral=0.2, p_positive=0.7,
-        topics={}, companies=(CompanyScore(company="GS", role=role, p_negative=0.8, p_neutral=0.1, p_positive=0.1),), model="m1", scored_at=NOW,
+        topics={}, companies=(CompanyScore(company="GS", role=role, p_negative=0.8, p_neutral=0.1, p_positive=0.1),),
+        model="m1", scored_at=NOW,
     )  # fmt: skip
     version = ArticleVersion(
         url="", title="t", text="", fetched_at=NOW, flags=(), surfaces={"GS": "Goldman"}, p_negative=0.1, p_neutral=0.2, p_positive=0.7,
