@@ -69,7 +69,7 @@ class Article(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 
     Attributes:
         id: from `article_id`; also the Kafka key, so that all versions of an article are processed in order by one worker
-        lsh_bands: MinHash LSH bands of title and text; two articles that share one are near-duplicates
+        lsh_bands: LSH bands of title and text; two articles that share one may be copies
         flags: repairs by ingestion, such as "cut" (text too long), "zone" (the zone of the time is unknown or wrong, the source's was
             used) or "date" (no trustworthy time: `published_at` is a guess)
         trust: how far its source speaks for its link

@@ -72,6 +72,13 @@ BASELINE = (
         granularity=256,
     ),
     _table(
+        "story_leads",
+        "story String, published_at DateTime('UTC'), lead String, version UInt64",
+        "story",
+        month="published_at",
+        granularity=256,
+    ),
+    _table(
         "article_links",
         "link UInt64, id String, owner UInt64, story String, published_at DateTime('UTC'), stands UInt8, version UInt64",
         "(link, published_at, id)",
@@ -244,7 +251,7 @@ BASELINE = (
     _table(
         "api_tokens",
         "id String, digest String, name String, scopes Array(String), author String, created_at DateTime('UTC'), "
-        "expires_at DateTime('UTC'), version UInt64",
+        "expires_at DateTime('UTC'), parent String, version UInt64",
         "id",
     ),
     _table(

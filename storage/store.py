@@ -46,7 +46,7 @@ from storage.migrations import check_schema, migrate, pending
 from storage.tables.accounts import AccountTable, LoginFailureTable, SavedView, SavedViewTable, SessionTable, TokenTable
 from storage.tables.alert_lifecycle import AlertLifecycleTable, Cause, SilenceTable, SuppressedDelivery
 from storage.tables.alerts import AlertSummary, AlertTable, Delivery, LastAlert
-from storage.tables.articles import ArticleKey, ArticleRow, ArticleTable, Totals
+from storage.tables.articles import ArticleKey, ArticleRow, ArticleTable, StoryLead, Totals
 from storage.tables.as_of import ArticleAsOf, ArticlePosition, AsOfQueries, StoredArticle
 from storage.tables.audit import AuditEntry, AuditTable
 from storage.tables.config_texts import ConfigRevision, ConfigRevisionTable, WatchlistTable

@@ -1,11 +1,10 @@
-"""MinHash LSH bands of an article: two articles that share a band are versions of one story.
+"""MinHash LSH bands of an article: two articles that share a band may be copies, which ingest.text.copies decides.
 
-    lead of the text ─▶ words, numbers, Han characters ─▶ shingles, and each number several times ─▶ MinHash (64) ─▶ 16 bands of 4
+    lead of the text ─▶ words, numbers, Han characters ─▶ shingles, and each number several times ─▶ MinHash (64) ─▶ 21 bands of 3
+    headline         ─▶ its words ──────────────────────────────────────────────────────────────────────────────▶ 1 band
 
 Only the lead counts: copies are cut at different lengths, but begin alike. Numbers count more than words: "gold rises above
-4,510" and "gold rises above 4,280" are one template and two stories. Measured on five weeks of three Chinese wires
-(docs/decisions.md): items under one headline in two of them share a band in 91 %, with the whole text in 76 %; stories of
-one template that differ in their numbers share one in 12 %, without the weights in 32 %.
+4,510" and "gold rises above 4,280" are one template and two stories, so the candidates that share most bands are the right ones.
 
 The sketch is datasketch's MinHash("affine32"), value for value, without its import of two seconds (it loads scipy); a test
 holds the two together.
@@ -13,24 +12,27 @@ holds the two together.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zlib
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from ingest.text.copies import headline_key
+
 PERMUTATIONS = 64
-ROWS = 4
+ROWS = 3
 BANDS = PERMUTATIONS // ROWS
 SHINGLE_HAN = 5
 SHINGLE_WORDS = 3
 """Tokens per shingle: five Han characters carry about as much as three English words."""
 
-NUMBER_WEIGHTS = (0, 2, 6, 12)
+NUMBER_WEIGHTS = (0, 1, 2, 4)
 """Weight of a number by its digits; the last weight applies to longer ones. Many stories share "2%", few "1241.87"."""
 
 MIN_TOKENS = 8
-"""Texts with fewer tokens ("午间公告") have no bands: too short to be matched."""
+"""Texts with fewer tokens have only the band of their headline."""
 
 LEAD_TOKENS = 64
 
@@ -68,25 +70,28 @@ _code = _Codes().__getitem__
 
 
 def lsh_bands(title: str, text: str) -> tuple[int, ...]:
-    """LSH bands of an article: 16 numbers of 63 bits, or () if the text is too short.
+    """LSH bands of an article: 21 numbers of 63 bits and one of its headline; fewer if the text or the headline is too short.
 
     Computed from the text, as copies often have another headline; the title is only used if there is hardly any text.
     """
-    tokens = _tokens(_body(text))
+    body = without_frame(text)
+    headline = headline_key(title, body)
+    own = (int.from_bytes(hashlib.blake2b(headline.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 1,) if headline else ()
+    tokens = _tokens(body)
     if len(tokens) < 2 * MIN_TOKENS:
-        tokens = _tokens(f"{title} {_body(text)}" if title and title not in text else text or title)
+        tokens = _tokens(f"{title} {body}" if title and title not in text else text or title)
     if len(tokens) < MIN_TOKENS:
-        return ()
+        return own
     values = sketch(_shingles(tokens))
-    pairs = values.astype(np.uint64).reshape(BANDS, ROWS)  # one band a row
+    pairs = values[: BANDS * ROWS].astype(np.uint64).reshape(BANDS, ROWS)  # one band a row
     mixed = _SALT.copy()
     for column in range(ROWS):
         mixed = (mixed ^ pairs[:, column]) * _PRIME
         mixed ^= mixed >> np.uint64(29)
-    return tuple((mixed >> np.uint64(1)).tolist())
+    return (*(mixed >> np.uint64(1)).tolist(), *own)
 
 
-def _body(text: str) -> str:
+def without_frame(text: str) -> str:
     """The text without a leading headline in 【】 and an agency's dateline."""
     text = _HEADLINE.sub("", text, count=1)
     return _DATELINE.sub("", text, count=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -94,50 +94,18 @@ def mentioned_companies(article: Article) -> dict[str, tuple[str, str]]:
     return companies
 
 
-def ambiguous_stories(articles: Iterable[Article], stored: Mapping[int, str]) -> set[str]:
-    """Stored stories that compete for the same article; `assign_stories` needs their publication times. stored: from band to story"""
-    found: set[str] = set()
-    for article in articles:
-        stories = {stored[band] for band in article.lsh_bands if band in stored}
-        if len(stories) > 1:
-            found |= stories
-    return found
-
-
-def assign_stories(articles: Sequence[Article], stored: Mapping[int, str], began: Mapping[str, datetime]) -> dict[str, str]:
-    """Assigns each article to a story: near-duplicates share a MinHash band, and the first of them gives the story its id.
-
-    An article joins the earliest stored story that shares a band, else the earliest in the batch, else it starts its own. The result does
-    not depend on the order of `articles`: they are taken by publication time, then id.
-
-    Args:
-        articles: of a batch.
-        stored: from band to story, from the store.
-        began: publication times of the stories of `ambiguous_stories`.
-
-    Returns:
-        From article id to story.
-    """
-    bands: dict[int, str] = {}
-    stories: dict[str, str] = {}
-    order: dict[str, int] = {}
-    for article in sorted(articles, key=lambda article: (article.published_at, article.id)):
-        candidates = {stored[band] for band in article.lsh_bands if band in stored}
-        if candidates:
-            story = min(candidates, key=lambda story: (began.get(story, article.published_at), story))
-        else:
-            story = min((bands[band] for band in article.lsh_bands if band in bands), key=order.__getitem__, default=article.id)
-        stories[article.id] = story
-        order.setdefault(story, len(order))
-        for band in article.lsh_bands:
-            bands.setdefault(band, story)
-    return stories
-
-
 def score_of(article: Article, prediction: Prediction, story: str, model: str, now: datetime) -> Score:
     """The score record of an article. model: version of the model"""
+    roles = {mention.company: mention.role for mention in reversed(article.mentions)}
     companies = tuple(
-        CompanyScore(company=company, sector=sector, p_negative=_share(own[0]), p_neutral=_share(own[1]), p_positive=_share(own[2]))
+        CompanyScore(
+            company=company,
+            sector=sector,
+            role=roles[company],
+            p_negative=_share(own[0]),
+            p_neutral=_share(own[1]),
+            p_positive=_share(own[2]),
+        )
         for (company, (_, sector)), own in zip(mentioned_companies(article).items(), prediction.companies, strict=True)
     )
     negative, neutral, positive = prediction.sentiment
@@ -155,6 +123,7 @@ def score_of(article: Article, prediction: Prediction, story: str, model: str, n
         risks={risk: _share(p) for risk, p in prediction.risks.items()},
         companies=companies,
         materiality=_materiality(prediction.materiality),
+        counts=article.counts,
         model=model,
         scored_at=now,
     )

@@ -323,7 +323,9 @@ class Pipeline:
                 if each.sentiment != each.next_sentiment:
                     metrics.SENTIMENT_CHANGES.labels(each.sentiment, each.next_sentiment).inc()
 
-    def _store_scored(self, scored: Sequence[Scored], texts: Mapping[str, ArticleText]) -> tuple[list[Scored], list[tuple[Scored, Exception]]]:
+    def _store_scored(
+        self, scored: Sequence[Scored], texts: Mapping[str, ArticleText]
+    ) -> tuple[list[Scored], list[tuple[Scored, Exception]]]:
         """Stores articles and mentions; returns those that were stored and those that the store rejects permanently."""
 
         def write(items: Sequence[Scored]) -> Sequence[Scored]:
@@ -438,7 +440,8 @@ class Pipeline:
     def notify(self, alert: Alert) -> list[Delivery]:
         """Makes the first attempt at every endpoint; returns the attempts, logged in the store.
 
-        An alert that cannot be processed becomes a dead letter, if the store works without it.
+        The message only says which alert to send: what is sent is read from the store, where `watch` has put it. An alert that is
+        not there or cannot be processed becomes a dead letter, if the store works without it.
 
         Raises:
             StoreUnavailable: the store did not answer in time.
@@ -448,7 +451,10 @@ class Pipeline:
         began = time.monotonic()
         deliveries: list[Delivery] = []
         try:
-            deliveries = self._scheduler.notify(alert)
+            stored = self._store.alerts.get(alert.id)
+            if stored is None:
+                raise LookupError("the alert is not in the store, so no worker raised it")
+            deliveries = self._scheduler.notify(stored)
         except Exception as error:
             if not self._dead_letters.is_record_fault(error):
                 raise
@@ -465,9 +471,7 @@ class Pipeline:
         return self._scheduler.send_due(now)
 
 
-def _classify(
-    cache: PredictionCache, model: Classifier, articles: Sequence[Article], texts: Mapping[str, ArticleText]
-) -> list[Prediction]:
+def _classify(cache: PredictionCache, model: Classifier, articles: Sequence[Article], texts: Mapping[str, ArticleText]) -> list[Prediction]:
     """One prediction per article. Raises ModelError for invalid predictions, and any error of the model."""
     documents = [
         Document("", texts[a.id].model_text, a.language, tuple(surface for surface, _ in mentioned_companies(a).values()), a.genre)

@@ -2,7 +2,7 @@
 
     article ─▶ patterns ─▶ repeats of its source ─▶ canonical text ─▶ model, prediction cache
                   │                    │
-                  │                    └─▶ MinHash bands ─▶ story
+                  │                    └─▶ LSH bands, lead ─▶ story
                   └─▶ learner, after the article is stored ─▶ source_repeats ─▶ all workers, dashboard
 
 The stored article keeps its text. Several workers learn from their own partitions and use what any of them has learned.
@@ -18,7 +18,8 @@ from typing import NamedTuple
 from core import log, metrics
 from core.records import Article, Score
 from core.taxonomy import sentiment_of
-from ingest.text.near_duplicates import lsh_bands
+from ingest.text.copies import Lead, lead_of
+from ingest.text.near_duplicates import lsh_bands, without_frame
 from models.inference.boilerplate import CleanedText, remove_boilerplate
 from models.inference.canonical import model_text, without_patterns
 from models.inference.repeats import NO_REPEATS, Repeat, RepeatLearner, Repeats, repeats_by_source
@@ -41,12 +42,14 @@ class ArticleText(NamedTuple):
     model_text: what the model reads; copies with the same model_text get the same prediction
     lsh_bands: of the text without boilerplate
     repeats: the removed repeats of its source
+    lead: without boilerplate, as copies are compared
     """
 
     plain: CleanedText
     model_text: str
     lsh_bands: tuple[int, ...]
     repeats: tuple[str, ...]
+    lead: Lead
 
 
 def read_article(article: Article, repeats: Repeats = NO_REPEATS) -> ArticleText:
@@ -59,6 +62,7 @@ def read_article(article: Article, repeats: Repeats = NO_REPEATS) -> ArticleText
         model_text(parts.title, parts.text),
         lsh_bands(parts.title, parts.text) if removed and article.lsh_bands else article.lsh_bands,
         parts.boilerplate,
+        lead_of(parts.title, without_frame(parts.text)),
     )
 
 

@@ -124,9 +124,13 @@ class Worker(Program):
 def article(
     name: str, *, bad: bool = False, minutes_ago: float = 1.0, source: str = "wire", bands: Sequence[int] = (), **more: Any
 ) -> Article:
-    """An article in Chinese or English, by the parity of the hash of its name. bad: clearly negative for any classifier"""
+    """An article in Chinese or English, by the parity of the hash of its name; copies of one text if their first bands are the same.
+
+    bad: clearly negative for any classifier
+    """
     moment = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=minutes_ago)
-    chinese = int(sha(name)[0], 16) % 2 == 0
+    about = f"band {bands[0]}" if bands else name
+    chinese = int(sha(about)[0], 16) % 2 == 0
     title = (
         ("星河石油债务违约，股价暴跌" if bad else "星河石油召开年度会议")
         if chinese
@@ -137,7 +141,7 @@ def article(
         url=f"https://news.example/{name}",
         source=source,
         language="zh" if chinese else "en",
-        title=f"{title} ({name})",
+        title=f"{title} ({about})",
         text=more.pop("text", "炼油厂与油价。Refinery and oil prices."),
         published_at=more.pop("published_at", moment),
         fetched_at=datetime.now(UTC),

@@ -13,7 +13,8 @@ from core.errors import BadRecord, SettingsError, StoreError, StoreUnavailable
 from core.records import Alert, Evidence, alert_id, sha
 from storage.clickhouse import Server
 from storage.migrations import Column, add, check_schema
-from storage.store import ArticleKey, DeadLetter, Delivery, Label, LastAlert, PeakRow, SourceStories, Store
+from storage.store import ArticleKey, DeadLetter, Delivery, Label, LastAlert, PeakRow, SourceStories, Store, StoryLead
+from storage.tables.articles import MAX_STORIES_PER_BAND
 from tests.helpers.stores import ARTICLE_TABLES, NOON, ODD_TEXTS, save, scored
 from tocsin.runtime.embedded_broker import free_port
 
@@ -69,11 +70,23 @@ def test_keys_keep_the_first_arrival(store: Store):
     assert store.articles.keys([]) == {}
 
 
-def test_lsh_bands_find_the_earliest_story_in_the_time_range(store: Store):
+def test_lsh_bands_find_the_newest_stories_in_the_time_range(store: Store):
     save(store, scored("b1", minutes=5, story="later", bands=(7, 2**63 - 1)), scored("b0", minutes=0, story="first", bands=(7,)))
     hour = timedelta(hours=1)
-    assert store.articles.stories([7, 2**63 - 1, 9], NOON - hour, NOON + hour) == {7: "first", 2**63 - 1: "later"}
+    assert store.articles.stories([7, 2**63 - 1, 9], NOON - hour, NOON + hour) == {7: ["later", "first"], 2**63 - 1: ["later"]}
     assert store.articles.stories([7], NOON + hour, NOON + 2 * hour) == {}
+    many = [scored(f"m{n}", minutes=n % 50, story=f"of a template {n}", bands=(11,)) for n in range(MAX_STORIES_PER_BAND + 9)]
+    save(store, *many)
+    assert len(store.articles.stories([11], NOON - hour, NOON + hour)[11]) == MAX_STORIES_PER_BAND
+
+
+def test_leads_of_stories_are_found_again(store: Store):
+    lead = StoryLead(NOON, "标题\nThe text")
+    store.articles.insert_leads({"s1": lead, "s2": StoryLead(NOON, "replaced")})
+    store.articles.insert_leads({"s2": lead})
+    hour = timedelta(hours=1)
+    assert store.articles.leads(["s1", "s2", "s3"], NOON - hour, NOON + hour) == {"s1": lead, "s2": lead}
+    assert store.articles.leads(["s1"], NOON + hour, NOON + 2 * hour) == store.articles.leads([], NOON, NOON + hour) == {}
 
 
 def test_windows_are_half_open_and_count_stories_once(store: Store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.text import near_duplicates
+from ingest.text.copies import is_copy, lead_of
 
 CHINESE = (
     "该公司今日发布公告称，因主要供应商停产，旗下两家工厂将于下周起减产三成，"
@@ -23,8 +25,10 @@ ENGLISH = (
 )
 
 
-def same_story(one: tuple[str, str], two: tuple[str, str]) -> bool:
-    return bool(set(near_duplicates.lsh_bands(*one)) & set(near_duplicates.lsh_bands(*two)))
+def same_story(one: tuple[str, str], two: tuple[str, str], apart: timedelta = timedelta(minutes=5)) -> bool:
+    """As the worker decides: a shared band, and leads that are copies."""
+    leads = [lead_of(title, near_duplicates.without_frame(text)) for title, text in (one, two)]
+    return bool(set(near_duplicates.lsh_bands(*one)) & set(near_duplicates.lsh_bands(*two))) and is_copy(leads[0], leads[1], apart)
 
 
 @pytest.mark.parametrize("text", [CHINESE, ENGLISH], ids=["zh", "en"])
@@ -45,12 +49,13 @@ def test_small_edits_keep_a_shared_band(text, floor):
         tokens = text.split(" ") if " " in text else list(text)
         for place in chance.sample(range(len(tokens)), 2):
             tokens[place] = chance.choice(["另", "某", "之"]) if " " not in text else chance.choice(["also", "some", "later"])
-        kept += same_story(("", text), ("", (" " if " " in text else "").join(tokens)))
+        edited = (" " if " " in text else "").join(tokens)
+        kept += bool(set(near_duplicates.lsh_bands("", text)) & set(near_duplicates.lsh_bands("", edited)))
     assert kept >= floor * 200
 
 
 def test_stories_of_one_template_share_no_band():
-    """Only companies and figures differ: few of 300 pairs share a band."""
+    """Only companies and figures differ."""
     chance = random.Random(7)
     names = ["海港控股", "曦光电力", "澜木芯片", "北岸银行", "云杉医药", "白鹭航运", "青石能源", "落日传媒"]
 
@@ -60,19 +65,19 @@ def test_stories_of_one_template_share_no_band():
         return f"{name}今日公告，拟以{price}回购{shares}股份，回购价格不超过{chance.uniform(3, 80):.2f}元/股。"
 
     merged = sum(same_story(("", report()), ("", report())) for _ in range(300))
-    assert merged <= 30
+    assert merged <= 3
 
 
 def test_short_text_has_no_bands():
     assert near_duplicates.lsh_bands("", "") == ()
-    assert near_duplicates.lsh_bands("午间公告", "") == ()
+    assert near_duplicates.lsh_bands("公告", "") == ()
     assert near_duplicates.lsh_bands("", "😀😀😀") == ()
 
 
 @given(st.text(max_size=300), st.text(max_size=600))
-def test_bands_are_16_numbers_of_63_bits_or_none(title, text):
+def test_bands_are_at_most_22_numbers_of_63_bits(title, text):
     found = near_duplicates.lsh_bands(title, text)
-    assert len(found) in (0, 16)
+    assert len(found) in (0, 1, 21, 22)
     assert all(0 <= band < 2**63 for band in found)
     assert found == near_duplicates.lsh_bands(title, text)
 

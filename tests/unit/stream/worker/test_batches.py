@@ -1,10 +1,9 @@
-"""Batches: decoding, dead letters, versions of articles, stories and scores."""
+"""Batches: decoding, dead letters, versions of articles and scores."""
 
 from __future__ import annotations
 
 import json
 import math
-import random
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.records import Alert, Article, Mention, Score, decode, encode, sha
 from models.inference.classifier import Prediction, SentimentProbabilities, invalid_reason
-from stream.worker.batches import RawMessage, ambiguous_stories, assign_stories, decode_batch, latest_versions, score_of
+from stream.worker.batches import RawMessage, decode_batch, latest_versions, score_of
 from tests.helpers.strategies import articles, examples
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -176,47 +175,3 @@ def test_of_several_versions_in_a_batch_the_last_is_kept_with_the_time_of_the_fi
         own = [(number, version) for number, version in enumerate(named) if version.id == article.id]
         assert raw.offset == own[-1][0]
         assert article == msgspec.structs.replace(own[-1][1], published_at=own[0][1].published_at)
-
-
-def story_article(name: str, minute: int, *bands: int) -> Article:
-    moment = NOON + timedelta(minutes=minute)
-    return Article(id=sha(name), source="wire", language="en", title=name, published_at=moment, fetched_at=moment, lsh_bands=bands)
-
-
-def test_copies_in_a_batch_join_the_story_published_first():
-    first, copy, chained, other = (
-        story_article("a", 0, 1, 2),
-        story_article("b", 5, 2, 3),
-        story_article("c", 9, 3, 4),
-        story_article("d", 1, 9),
-    )
-    stories = assign_stories([chained, other, copy, first], {}, {})
-    assert stories == {first.id: first.id, copy.id: first.id, chained.id: first.id, other.id: other.id}
-
-
-def test_a_stored_story_takes_precedence_over_one_of_the_batch():
-    first, copy = story_article("a", 0, 1), story_article("b", 5, 1, 7)
-    assert assign_stories([first, copy], {7: "old"}, {}) == {first.id: first.id, copy.id: "old"}
-    assert assign_stories([copy], {7: "old"}, {}) == {copy.id: "old"}
-
-
-def test_the_earlier_of_two_stored_stories_is_chosen():
-    copy = story_article("b", 5, 1, 7)
-    stored = {1: "young", 7: "old"}
-    assert ambiguous_stories([copy, story_article("c", 0, 1)], stored) == {"young", "old"}
-    began = {"old": NOON - timedelta(hours=9), "young": NOON - timedelta(hours=1)}
-    assert assign_stories([copy], stored, began) == {copy.id: "old"}
-
-
-def test_an_article_without_bands_starts_its_own_story():
-    lone = story_article("a", 0)
-    assert assign_stories([lone], {}, {}) == {lone.id: lone.id}
-    assert assign_stories([], {}, {}) == {}
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.sets(st.integers(0, 12), max_size=4)), max_size=12), st.randoms(use_true_random=False))
-def test_the_order_of_arrival_does_not_matter(shapes: list[tuple[int, set[int]]], rng: random.Random):
-    batch = [story_article(str(n), minute, *sorted(bands)) for n, (minute, bands) in enumerate(shapes)]
-    stored = {3: "old", 5: "older"}
-    began = {"old": NOON - timedelta(hours=1), "older": NOON - timedelta(hours=2)}
-    assert assign_stories(rng.sample(batch, len(batch)), stored, began) == assign_stories(batch, stored, began)

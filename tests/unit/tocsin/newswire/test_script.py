@@ -8,7 +8,9 @@ from itertools import combinations
 import pytest
 
 from core.taxonomy import TOPIC_KEYS
-from ingest.text.near_duplicates import lsh_bands
+from ingest.text.copies import is_copy, lead_of
+from ingest.text.near_duplicates import lsh_bands, without_frame
+from models.inference.canonical import without_patterns
 from tocsin.newswire.script import Plan, PublishedArticle, Timeline, crisis, decoys, history, live_minute, weeks_of_history
 
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
@@ -139,17 +141,20 @@ def test_copies_are_similar_and_not_equal(past, bad_news, live):
 
 
 def test_deduplication_joins_copies_but_not_crisis_stories(past, bad_news, live):
-    """With real MinHash bands: copies must count as one story in an alert, different stories as two."""
+    """With real bands and leads: copies must count as one story in an alert, different stories as two."""
     articles = [*past, *bad_news, *live]
     by_band = defaultdict(list)
+    leads = {}
     for article in articles:
-        for band in lsh_bands(article.title, article.text):
+        plain = without_patterns(article.title, article.text)
+        leads[id(article)] = lead_of(plain.title, without_frame(plain.text))
+        for band in lsh_bands(plain.title, plain.text):
             by_band[band].append(article)
     joined = {
         frozenset((a.source + a.url, b.source + b.url)): (a, b)
         for group in by_band.values()
         for a, b in combinations(group, 2)
-        if a is not b
+        if a is not b and is_copy(leads[id(a)], leads[id(b)], a.published_at - b.published_at)
     }
     mistaken = [(a, b) for a, b in joined.values() if a.story != b.story]
     assert not [(a.title, b.title) for a, b in mistaken if "crisis" in (a.kind, b.kind)]
