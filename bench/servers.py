@@ -8,7 +8,7 @@ import signal
 import subprocess
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -94,9 +94,19 @@ class Kafka(Process):
         advertised: port of a proxy; if given, a second listener at the port `behind` advertises it to clients.
         index: index of this broker in the cluster.
         ports: (broker, controller) ports of all brokers of the cluster; empty for a single broker.
+        users: names and passwords; if given, a further listener at the port `secure` admits only these, with SCRAM-SHA-512 over TLS, and
+            what each may do is decided by access control lists. The client of `bootstrap` is the administrator.
     """
 
-    def __init__(self, folder: Path, *, advertised: int = 0, index: int = 0, ports: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        advertised: int = 0,
+        index: int = 0,
+        ports: Sequence[tuple[int, int]] = (),
+        users: Mapping[str, str] | None = None,
+    ) -> None:
         java = shutil.which("java")
         if java is None or not list(KAFKA_JARS.glob("kafka_2.13-*.jar")):
             raise Unavailable("Java or the Kafka jars are not installed: run tests/install")
@@ -112,6 +122,24 @@ class Kafka(Process):
                 f"{listeners},BEHIND://127.0.0.1:{self.behind}",
                 f"{advertised_listeners},BEHIND://127.0.0.1:{advertised}",
             )
+        self.secure = free_port()
+        secured = ""
+        if users:
+            self.ca, keys = _certificate(folder)
+            listeners += f",SECURE://127.0.0.1:{self.secure}"
+            advertised_listeners += f",SECURE://127.0.0.1:{self.secure}"
+            secured = "\n".join(
+                (
+                    "",
+                    "sasl.enabled.mechanisms=SCRAM-SHA-512",
+                    "listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
+                    "listener.name.secure.ssl.keystore.type=PEM",
+                    f"listener.name.secure.ssl.keystore.location={keys}",
+                    "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                    "super.users=User:ANONYMOUS",
+                    "",
+                )
+            )
         properties = folder / "server.properties"
         properties.write_text(
             textwrap.dedent(f"""\
@@ -121,7 +149,7 @@ class Kafka(Process):
                 listeners={listeners}
                 advertised.listeners={advertised_listeners}
                 controller.listener.names=CONTROLLER
-                listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT
+                listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT,SECURE:SASL_SSL
                 log.dirs={folder / "logs"}
                 offsets.topic.replication.factor={copies}
                 transaction.state.log.replication.factor={copies}
@@ -136,15 +164,47 @@ class Kafka(Process):
                 broker.session.timeout.ms=3000
                 broker.heartbeat.interval.ms=500
                 """)
+            + secured
         )
+        scram = [part for name, word in (users or {}).items() for part in ("-S", f"SCRAM-SHA-512=[name={name},password={word}]")]
         base = [java, "-Xmx512m", "-cp", f"{KAFKA_JARS}/*"]
         subprocess.run(
-            [*base, "kafka.tools.StorageTool", "format", "-t", "dG9jc2luLXRlc3RzLTAwMA", "-c", str(properties)],
+            [*base, "kafka.tools.StorageTool", "format", "-t", "dG9jc2luLXRlc3RzLTAwMA", "-c", str(properties), *scram],
             check=True,
             capture_output=True,
             timeout=60,
         )
         super().__init__("Kafka", [*base, "kafka.Kafka", str(properties)], port, folder / "kafka.out")
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate of 127.0.0.1. Returns its file, which clients trust, and the file with key and certificate."""
+    certificate, key, both = folder / "ca.pem", folder / "key.pem", folder / "server.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    both.write_text(key.read_text() + certificate.read_text())
+    return certificate, both
 
 
 def kafka_cluster(folder: Path, count: int = 3) -> list[Kafka]:

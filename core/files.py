@@ -1,13 +1,57 @@
-"""Atomic writes of files, and locks between processes that the system releases when the holder dies."""
+"""Atomic writes of files, files that only their owner can read, and locks that the system releases when their holder dies."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+PRIVATE_UMASK = 0o077
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def use_private_umask() -> None:
+    """Let this process and its children create files that only their owner can read. Every entry point calls it first."""
+    os.umask(PRIVATE_UMASK)
+
+
+def make_private(folder: Path) -> bool:
+    """Take the permissions of group and others from one folder.
+
+    Returns:
+        Whether that changed anything.
+
+    Raises:
+        OSError: it belongs to another user, or the file system has no permissions
+    """
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & _OTHERS:
+        return False
+    folder.chmod(mode & ~_OTHERS)
+    return True
+
+
+def make_tree_private(folder: Path) -> tuple[int, list[Path]]:
+    """Take the permissions of group and others from a folder and everything in it. Symbolic links are not followed.
+
+    Returns:
+        The number of files and folders that were changed, and those that could not be.
+    """
+    changed, failed = 0, []
+    for parent, folders, files in os.walk(folder, onerror=lambda error: failed.append(Path(str(error.filename)))):
+        for path in (Path(parent), *(Path(parent) / name for name in (*files, *folders))):
+            try:
+                if not path.is_symlink() or path == folder:
+                    changed += make_private(path)
+            except FileNotFoundError:
+                continue  # deleted by a running process
+            except OSError:
+                failed.append(path)
+    return changed, sorted(set(failed))
 
 
 def write_atomically(path: Path, content: bytes) -> None:

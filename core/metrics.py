@@ -31,6 +31,7 @@ PREDICTION_CACHE = Counter("tocsin_prediction_cache", "Texts to classify: found 
 BOILERPLATE = Counter("tocsin_boilerplate", "Articles from which the learned boilerplate of their source was removed", ["source"])
 BOILERPLATE_REPEATS = Gauge("tocsin_boilerplate_repeats", "Repeated starts and ends that were learned for a source", ["source"])
 DEAD_LETTERS = Counter("tocsin_dead_letters", "Records stored as dead letters", ["stage"])
+FORGED_RECORDS = Counter("tocsin_forged_records", "Records on the embedded broker that Tocsin did not write; they are dropped", ["topic"])
 LOST_MESSAGES = Counter("tocsin_lost_messages", "Messages deleted from their topic before they were read", ["topic"])
 BATCH_MESSAGES = Histogram(
     "tocsin_batch_messages", "Messages in one batch of a stage", ["stage"], buckets=(1, 4, 16, 64, 128, 256, 512, 1024)

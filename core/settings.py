@@ -135,7 +135,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All settings, with their defaults."""
 
     data_dir: Annotated[str, Meta(description="Folder of the embedded store and the outbox")] = "~/.local/share/tocsin"
-    broker: Annotated[str, Meta(min_length=1, description='Kafka bootstrap servers as "host:port,host:port", or "embedded"')] = "embedded"
+    broker: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description='Kafka bootstrap servers as "host:port,host:port", or "embedded". With TLS and a user: '
+            '"sasl_ssl://user:password@host:port?ca=FILE" (see docs/security.md)',
+        ),
+    ] = "embedded"
     broker_max_mb: Annotated[
         int,
         Meta(

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from core.errors import BrokerError
+from core.kafka_address import KafkaAddress, kafka_address, place_of
 from core.kafka_topics import TopicNames
 
 DELIVERY_TIMEOUT_S = 15 * 60
@@ -46,7 +47,7 @@ def ensure_topics(bootstrap: str, names: TopicNames, *, partitions: int, replica
             if time.monotonic() >= end:
                 if isinstance(error, BrokerError):
                     raise
-                raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be created ({describe_error(error)})") from error
+                raise BrokerError(f"Kafka at {place_of(bootstrap)}: the topics cannot be created ({describe_error(error)})") from error
             time.sleep(0.2)
 
 
@@ -56,7 +57,7 @@ def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
         with _Admin(bootstrap, timeout_s=10.0) as admin:
             offsets = admin.list_group_offsets({group: None}).get(group, {})
     except errors() as error:
-        raise BrokerError(f"Kafka at {bootstrap}: the offsets of {group} cannot be read ({describe_error(error)})") from error
+        raise BrokerError(f"Kafka at {place_of(bootstrap)}: the offsets of {group} cannot be read ({describe_error(error)})") from error
     return {place.partition: at.offset for place, at in offsets.items() if place.topic == topic and at.offset >= 0}
 
 
@@ -78,7 +79,7 @@ def lags(bootstrap: str, group: str, topics: Sequence[str], timeout_s: float = 1
             first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST)) if places else {}
             end = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST)) if places else {}
     except errors() as error:
-        raise BrokerError(f"Kafka at {bootstrap}: the lag of {group} cannot be read ({describe_error(error)})") from error
+        raise BrokerError(f"Kafka at {place_of(bootstrap)}: the lag of {group} cannot be read ({describe_error(error)})") from error
     done = {(place.topic, place.partition): at.offset for place, at in committed.items()}
     behind: dict[str, list[int]] = {topic: [] for topic in topics}
     for place in places:
@@ -93,7 +94,7 @@ def partitions(bootstrap: str, topics: Sequence[str]) -> dict[str, int]:
         with _Admin(bootstrap, timeout_s=5.0) as admin:
             known = {row["name"]: len(row["partitions"]) for row in admin.describe_topics() if not row.get("error_code")}
     except errors() as error:
-        raise BrokerError(f"Kafka at {bootstrap}: the topics cannot be read ({describe_error(error)})") from error
+        raise BrokerError(f"Kafka at {place_of(bootstrap)}: the topics cannot be read ({describe_error(error)})") from error
     return {topic: known.get(topic, 0) for topic in topics}
 
 
@@ -158,7 +159,8 @@ def _open(kind: Callable[..., Any], bootstrap: str, **options: Any) -> Any:
     """Open a client. Raises BrokerError; a client that cannot start is closed here, as kafka-python leaks its sockets and thread."""
     from kafka.net.compat import KafkaNetClient
 
-    _check_reachable(bootstrap, 5.0)
+    address = kafka_address(bootstrap)
+    _check_reachable(address, 5.0)
     opened: list[Any] = []
 
     def network(**config: Any) -> Any:
@@ -166,25 +168,25 @@ def _open(kind: Callable[..., Any], bootstrap: str, **options: Any) -> Any:
         return opened[-1]
 
     try:
-        return kind(bootstrap_servers=bootstrap.split(","), client_id="tocsin", kafka_client=network, **options)
+        return kind(**address.client_options(), client_id="tocsin", kafka_client=network, **options)
     except errors() as error:
         for client in opened:
             with suppress(Exception):
                 client.close()
-        raise BrokerError(f"Kafka at {bootstrap} cannot be reached ({describe_error(error)})") from error
+        raise BrokerError(f"Kafka at {address.place} cannot be reached ({describe_error(error)})") from error
 
 
-def _check_reachable(bootstrap: str, timeout_s: float) -> None:
+def _check_reachable(bootstrap: KafkaAddress, timeout_s: float) -> None:
     """Raise BrokerError at once if nothing listens: a client would wait for its full timeout and leak sockets."""
     failure: Exception | None = None
-    for address in bootstrap.split(","):
-        host, _, port = address.strip().rpartition(":")
+    for address in bootstrap.servers:
+        host, _, port = address.rpartition(":")
         try:
             with socket.create_connection((host.rpartition("://")[2].strip("[]"), int(port)), timeout=timeout_s):
                 return
         except (OSError, ValueError, OverflowError) as error:
             failure = error
-    raise BrokerError(f"Kafka at {bootstrap} cannot be reached ({failure})") from failure
+    raise BrokerError(f"Kafka at {bootstrap.place} cannot be reached ({failure})") from failure
 
 
 def errors() -> tuple[type[BaseException], ...]:

@@ -15,8 +15,10 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from core.errors import BrokerError
+from core.kafka_address import place_of
 from core.log import get_logger
 from core.metrics import PUBLISH_ERRORS, PUBLISHED
+from core.record_seals import RecordSeal
 from ingest.kafka import client
 
 log = get_logger(__name__)
@@ -47,11 +49,20 @@ class BoundedProducer:
         max_in_flight: most messages sent and not yet acknowledged.
         max_in_flight_bytes: the same in bytes.
         stuck_s: age of the oldest message in flight at which the producer is replaced.
+        seal: added to each message; empty for Kafka.
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, *, max_in_flight: int = 5_000, max_in_flight_bytes: int = 16 << 20, stuck_s: float = 60.0
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        max_in_flight: int = 5_000,
+        max_in_flight_bytes: int = 16 << 20,
+        stuck_s: float = 60.0,
+        seal: RecordSeal | None = None,
     ) -> None:
+        self._seal = seal or RecordSeal()
         self.bootstrap = bootstrap
         self.topic = topic
         self.stuck_s = stuck_s
@@ -77,6 +88,7 @@ class BoundedProducer:
 
     def send(self, token: int, key: bytes, value: bytes) -> None:
         """Send one message; `delivery_reports` returns its result under `token`. Raises BrokerError if it was not sent."""
+        value = self._seal.seal(self.topic, key, value)
         in_flight_message = _InFlight(key, value, time.monotonic())
         self._submit(token, in_flight_message)
         self._in_flight[token] = in_flight_message
@@ -96,7 +108,7 @@ class BoundedProducer:
             self._reports.append(DeliveryReport(token, -1, -1, client.describe_error(error), fatal=True))
             return
         except client.errors() as error:
-            raise BrokerError(f"Kafka at {self.bootstrap} does not accept messages ({client.describe_error(error)})") from error
+            raise BrokerError(f"Kafka at {place_of(self.bootstrap)} does not accept messages ({client.describe_error(error)})") from error
 
         def succeeded(at: Any) -> None:
             if generation == self._generation:
@@ -140,7 +152,7 @@ class BoundedProducer:
     def replace_producer(self) -> None:
         """Open a new producer and send everything in flight again; ids make duplicates harmless. Raises BrokerError."""
         self.replacements += 1
-        log.warning("producer_replaced", broker=self.bootstrap, in_flight=len(self._in_flight), failed=self._broken)
+        log.warning("producer_replaced", broker=place_of(self.bootstrap), in_flight=len(self._in_flight), failed=self._broken)
         self._broken = True  # until everything is sent again
         self._drop()
         waiting, now = list(self._in_flight.items()), time.monotonic()

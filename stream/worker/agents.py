@@ -30,6 +30,7 @@ from faust.types import TP
 
 from core import log, metrics
 from core.kafka_topics import TopicNames
+from core.record_seals import RecordSeal
 from core.records import Alert, Score, encode
 from storage.store import Delivery
 from stream.worker.batches import RawMessage
@@ -123,9 +124,11 @@ def stages(pipeline: Pipeline, names: TopicNames, batch_max: int) -> list[Stage]
     ]
 
 
-def add_agent(app: Any, stage: Stage, progress: Progress, batch_wait_s: float, fatal: Callable[[str, BaseException], None]) -> None:
+def add_agent(
+    app: Any, stage: Stage, progress: Progress, batch_wait_s: float, fatal: Callable[[str, BaseException], None], seal: RecordSeal
+) -> None:
     """Adds a stage to the Faust app. `fatal` ends the process and does not return."""
-    agent = _Agent(app, stage, progress, batch_wait_s, fatal)
+    agent = _Agent(app, stage, progress, batch_wait_s, fatal, seal)
     app.on_partitions_revoked.connect(agent.revoked)
     app.on_partitions_assigned.connect(agent.assigned)
     topic = app.topic(stage.source, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -140,8 +143,15 @@ class _Agent:
     """Runs a stage."""
 
     def __init__(
-        self, app: Any, stage: Stage, progress: Progress, batch_wait_s: float, fatal: Callable[[str, BaseException], None]
+        self,
+        app: Any,
+        stage: Stage,
+        progress: Progress,
+        batch_wait_s: float,
+        fatal: Callable[[str, BaseException], None],
+        seal: RecordSeal,
     ) -> None:
+        self._seal = seal
         self._app, self._stage, self._progress = app, stage, progress
         self._batch_wait_s, self._fatal = batch_wait_s, fatal
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=stage.role)
@@ -177,7 +187,19 @@ class _Agent:
             if jumps:
                 beginnings = await self._app.consumer.earliest_offsets(*{TP(*jump.partition) for jump in jumps})
                 await _in(self._reader, self._stage.record_lost, lost_messages(jumps, beginnings), datetime.now(UTC))
-            return await _in(self._reader, self._stage.read, messages, datetime.now(UTC))
+            return await _in(self._reader, self._stage.read, self._opened(messages), datetime.now(UTC))
+
+    def _opened(self, messages: Sequence[RawMessage]) -> Sequence[RawMessage]:
+        """The messages that we wrote, without their seals. Others are dropped: whoever wrote them must not fill the dead letters."""
+        if not self._seal:
+            return messages
+        opened = [message._replace(value=self._seal.open(message.topic, message.key, message.value)) for message in messages]
+        genuine = [message for message in opened if message.value is not None]
+        if len(genuine) < len(messages):
+            count = len(messages) - len(genuine)
+            metrics.FORGED_RECORDS.labels(self._stage.source).inc(count)
+            _log.error("forged_records_dropped", topic=self._stage.source, records=count, reason="they have no valid seal of this start")
+        return genuine
 
     async def _work(self, stream: Any, events: Sequence[Any], messages: Sequence[RawMessage], found: Any, batch: int, began: float) -> None:
         with self._no_error():
@@ -192,7 +214,9 @@ class _Agent:
 
     async def _publish(self, result: StageResult) -> None:
         """Sends the messages and waits until Kafka has confirmed all."""
-        sent = [await self._app.producer.send(self._stage.sink, key, value, None, None, None) for key, value in result.publish]
+        sink = self._stage.sink
+        sealed = [(key, self._seal.seal(sink, key, value)) for key, value in result.publish]
+        sent = [await self._app.producer.send(sink, key, value, None, None, None) for key, value in sealed]
         await asyncio.gather(*sent)
 
     async def assigned(self, _app: Any, partitions: Collection[Any], **_unused: Any) -> None:

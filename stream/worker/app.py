@@ -18,7 +18,9 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 
 from core import log
+from core.kafka_address import KafkaAddress, kafka_address, place_of
 from core.kafka_topics import TopicNames
+from core.record_seals import RecordSeal
 from stream.worker import watchdogs
 from stream.worker.agents import ROLES, Role, add_agent, stages
 from stream.worker.pipeline import Pipeline
@@ -72,12 +74,21 @@ for _kind in (_Thread, _Consumer, _Transport, _App):
     _kind.logger = logging.getLogger("faust")  # logs every step of a start
 
 
+def _credentials(address: KafkaAddress) -> Any:
+    """The credentials of an address in Faust's form; None without any."""
+    if address.user:
+        return faust.SASLCredentials(username=address.user, password=address.password, ssl_context=address.tls, mechanism=address.mechanism)
+    return faust.SSLCredentials(address.tls) if address.tls is not None else None
+
+
 def create_app(*, broker: str, group: str, batch_max: int, data_dir: Path, session_timeout_s: float = SESSION_TIMEOUT_S) -> Any:
-    """The Faust app, without agents. broker: "host:port,host:port"."""
+    """The Faust app, without agents. broker: as in the settings."""
     data_dir.mkdir(parents=True, exist_ok=True)
+    address = kafka_address(broker)
     return _App(
         group,
-        broker=[f"kafka://{server.strip()}" for server in broker.split(",")],
+        broker=[f"kafka://{server}" for server in address.servers],
+        broker_credentials=_credentials(address),
         datadir=str(data_dir),
         autodiscover=False,
         web_enabled=False,
@@ -115,6 +126,7 @@ async def run_worker(
     stall_s: float = 30.0,
     stop_s: float = 30.0,
     topics_s: float = 15.0,
+    seal: RecordSeal | None = None,
 ) -> None:
     """Runs the agents of `roles` until `stop` is set, then finishes the batches in progress. On the event loop of the main thread.
 
@@ -122,7 +134,7 @@ async def run_worker(
 
     Args:
         pipeline: the steps.
-        broker: "host:port,host:port".
+        broker: as in the settings.
         names: of the topics.
         group: the consumer group.
         batch_max: maximum messages per batch.
@@ -136,12 +148,13 @@ async def run_worker(
         stall_s: the process exits if the event loop is blocked for so long.
         stop_s: the process exits if a stop takes longer.
         topics_s: interval of the check that the topics exist.
+        seal: on each record of the embedded broker; None for Kafka.
     """
     app = create_app(broker=broker, group=group, batch_max=batch_max, data_dir=data_dir, session_timeout_s=session_timeout_s)
     progress = Progress()
     active = [stage for stage in stages(pipeline, names, batch_max) if stage.role in roles]
     for stage in active:
-        add_agent(app, stage, progress, batch_wait_s, fatal)
+        add_agent(app, stage, progress, batch_wait_s, fatal, seal or RecordSeal())
     topics = list(dict.fromkeys(topic for stage in active for topic in (stage.source, stage.sink) if topic))
     ready = asyncio.Event()
 
@@ -154,14 +167,14 @@ async def run_worker(
         watchdogs.require_topics(broker, await watchdogs.missing_topics(broker, topics))
         await app.start()
     except Exception as error:
-        fatal(f"the worker cannot start with Kafka at {broker}", error)
+        fatal(f"the worker cannot start with Kafka at {place_of(broker)}", error)
     loop = asyncio.get_running_loop()
     with watched_loop(loop, stall_s), watched_progress(progress, partial(_offsets, app), stuck_s):
         waiting = [asyncio.ensure_future(event.wait()) for event in (stop, ready)]
         topic_check = asyncio.create_task(watchdogs.watch_topics(broker, topics, topics_s))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if ready.is_set():
-            _log.info("worker_ready", roles=",".join(roles), broker=broker, group=group)
+            _log.info("worker_ready", roles=",".join(roles), broker=place_of(broker), group=group)
             if on_ready is not None:
                 on_ready()
         await stop.wait()

@@ -18,6 +18,7 @@ from functools import partial
 from aiokafka.client import AIOKafkaClient
 
 from core import log
+from core.kafka_address import kafka_address, place_of
 from stream.worker.progress import Progress, TopicPartition
 
 EXIT_FATAL = 70
@@ -125,9 +126,8 @@ REQUEST_TIMEOUT_S = 10.0
 
 
 async def missing_topics(broker: str, topics: Sequence[str]) -> list[str]:
-    """The topics that do not exist. broker: "host:port,host:port". Raises KafkaError or OSError if no broker responds."""
-    servers = [server.strip() for server in broker.split(",")]
-    client = AIOKafkaClient(bootstrap_servers=servers, client_id="tocsin", request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000))
+    """The topics that do not exist. broker: as in the settings. Raises KafkaError or OSError if no broker responds."""
+    client = AIOKafkaClient(**kafka_address(broker).client_options(), client_id="tocsin", request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000))
     try:
         await client.bootstrap()
         known = (await client.fetch_all_metadata()).topics()
@@ -139,7 +139,9 @@ async def missing_topics(broker: str, topics: Sequence[str]) -> list[str]:
 def require_topics(broker: str, missing: Sequence[str]) -> None:
     """Ends the process if any topic is missing, with a message that says what to do."""
     if missing:
-        fatal(f"Kafka at {broker} has no topic {', '.join(missing)}: run `tocsin migrate` to create it, then start the worker again")
+        fatal(
+            f"Kafka at {place_of(broker)} has no topic {', '.join(missing)}: run `tocsin migrate` to create it, then start the worker again"
+        )
 
 
 async def watch_topics(broker: str, topics: Sequence[str], interval_s: float) -> None:

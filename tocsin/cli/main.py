@@ -10,6 +10,7 @@ import click
 
 import tocsin
 from core.errors import TocsinError
+from core.files import use_private_umask
 from core.log import mask
 from tocsin.cli import (
     accounts,
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 success, 1 failure, 2 invalid settings or arguments, 75 temporary failure, 130 interrupted.
     """
+    use_private_umask()
     try:
         status = group.main(args=list(arguments) if arguments is not None else None, prog_name="tocsin", standalone_mode=False)
     except click.exceptions.Abort:

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from core.errors import TocsinError
+from core.files import use_private_umask
 from tocsin.newswire.cast import PAPERS, sectors
 from tocsin.newswire.script import Plan, weeks_of_history
 from tocsin.newswire.site import Newswire
@@ -115,4 +116,5 @@ def main(
 
 
 if __name__ == "__main__":
+    use_private_umask()
     main()

@@ -10,6 +10,8 @@ from typing import Literal
 import msgspec
 
 from core.errors import TocsinError
+from core.files import make_tree_private
+from core.kafka_address import place_of
 from core.settings import Settings
 from tocsin import wiring
 
@@ -53,7 +55,23 @@ def _python(_: Settings) -> Finding:
 def _data_folder(settings: Settings) -> Finding:
     import shutil
 
-    folder = wiring.data_dir(settings)
+    folder = wiring.data_dir_path(settings)
+    changed, failed = make_tree_private(folder) if folder.is_dir() else (0, [])
+    wiring.data_dir(settings)
+    if failed:
+        return Finding(
+            what="data folder",
+            state="wrong",
+            detail=f"other users of this machine may read {failed[0]}" + (f" and {len(failed) - 1} more" if len(failed) > 1 else ""),
+            fix=f"as their owner: chmod -R go= {folder}",
+        )
+    if changed:
+        return Finding(
+            what="data folder",
+            state="note",
+            detail=f"{folder}: other users of this machine could read {changed} files and folders; this is mended",
+            fix="if you do not trust those users, change passwords, revoke API tokens and replace webhook secrets",
+        )
     free = shutil.disk_usage(folder).free
     if free < 2**30:
         return Finding(
@@ -92,11 +110,12 @@ def _broker(settings: Settings) -> Finding:
     from ingest.kafka.client import partitions
 
     topics = partitions(settings.broker, wiring.names(settings))
+    place = place_of(settings.broker)
     missing = [name for name, count in topics.items() if not count]
     if missing:
-        return Finding(what="broker", state="wrong", detail=f"{settings.broker}: no topic {', '.join(missing)}", fix="run `tocsin migrate`")
+        return Finding(what="broker", state="wrong", detail=f"{place}: no topic {', '.join(missing)}", fix="run `tocsin migrate`")
     detail = ", ".join(f"{name} ({count} partitions)" for name, count in topics.items())
-    return Finding(what="broker", state="ok", detail=f"{settings.broker}: {detail}")
+    return Finding(what="broker", state="ok", detail=f"{place}: {detail}")
 
 
 def _store(settings: Settings) -> Finding:

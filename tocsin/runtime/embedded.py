@@ -22,6 +22,8 @@ import msgspec
 
 from core import log
 from core.errors import EXIT_USAGE, TocsinError
+from core.kafka_address import place_of
+from core.record_seals import RecordSeal, new_seal_key
 from core.settings import Settings
 from ingest.kafka.client import committed_offsets, ensure_topics
 from ingest.kafka.outbox import Outbox
@@ -79,6 +81,7 @@ class Stack:
         self.first = first
         self._stop = threading.Event()
         self._exit = contextlib.ExitStack()
+        self._seal_key = new_seal_key() if settings.broker == "embedded" else ""
         self._failure = ""
         self._was_ready = False
         self._early_exits = 0  # consecutive workers that exited before being ready
@@ -108,7 +111,7 @@ class Stack:
             settings = msgspec.structs.replace(settings, broker=self.broker.address)
         self.settings = msgspec.structs.replace(settings, metrics_port=settings.metrics_port or free_port())
         self._ensure_topics()
-        self._notify(f"broker ready on {settings.broker}")
+        self._notify(f"broker ready on {place_of(settings.broker)}")
         self.outbox = Outbox(folder / "outbox.sqlite", durable_broker=not embedded)
         stack.callback(self.outbox.close)
         if embedded:
@@ -116,7 +119,9 @@ class Stack:
         self.worker = WorkerProcess(self._plan, None if self._given.log_format == "human" else self.log_file)
         self._start_worker()
         stack.callback(self.worker.stop)
-        self.publisher = Publisher(self.outbox, BoundedProducer(settings.broker, wiring.names(settings).articles))
+        self.publisher = Publisher(
+            self.outbox, BoundedProducer(settings.broker, wiring.names(settings).articles, seal=RecordSeal(self._seal_key))
+        )
         stack.callback(self.publisher.close)
         threads = [supervised_thread("publisher", partial(self.publisher.run, self._stop), self._give_up)]
         if self._sources:
@@ -138,6 +143,7 @@ class Stack:
             session_timeout_s=EMBEDDED_SESSION_TIMEOUT_S,
             broker_pid=self.broker.pid or 0,
             broker_run=self.broker.run_id,
+            seal_key=self._seal_key,
         )
 
     def _give_up(self, why: str) -> None:

@@ -27,6 +27,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from core import log, metrics
 from core.errors import EXIT_TEMPFAIL, EXIT_USAGE, TocsinError
+from core.files import use_private_umask
+from core.record_seals import RecordSeal
 from core.settings import Settings
 from domain.accounts import Account
 from storage.store import Store
@@ -158,6 +160,7 @@ class WorkerProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
         session_timeout_s: seconds after which the broker reassigns a dead worker's partitions.
         broker_pid: the embedded broker, terminated with this process if the parent is gone; 0 for none.
         broker_run: names one run of the embedded broker, whose offsets start from zero at each start; "" for Kafka.
+        seal_key: key of the records on the embedded broker; "" for Kafka.
         first: account to create if there are none; its password stays in the parent.
         outbox: whether the parent publishes the outbox in data_dir and its crawler reads the mailbox there.
     """
@@ -168,6 +171,7 @@ class WorkerProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     session_timeout_s: float = 12.0
     broker_pid: int = 0
     broker_run: str = ""
+    seal_key: str = ""
     first: Account | None = None
     outbox: bool = False
 
@@ -229,6 +233,7 @@ def run_worker_process(plan: WorkerProcessPlan, stop: threading.Event | None = N
                     data_dir=wiring.data_dir(settings) / "faust",
                     stop=stop_requested,
                     session_timeout_s=plan.session_timeout_s,
+                    seal=RecordSeal(plan.seal_key),
                     on_ready=ready.set,
                 )
 
@@ -302,6 +307,7 @@ def _watch_parent(stop: threading.Event) -> None:
 
 def main() -> int:
     """Entry point of the embedded mode's child process."""
+    use_private_umask()
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as stdin:
         plan = msgspec.json.decode(stdin.readline(), type=WorkerProcessPlan)
     log.configure(plan.settings.log_format, plan.settings.log_level)

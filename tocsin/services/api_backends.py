@@ -31,6 +31,7 @@ from api.types import (
     sentiment,
 )
 from core.errors import BadRecord, BrokerError, ModelError
+from core.kafka_address import place_of
 from core.records import Article, encode, token_owner
 from core.series import watchlist_series
 from core.settings import Settings
@@ -281,11 +282,13 @@ class KafkaTarget:
         while self._producer.in_flight:
             for done in self._producer.delivery_reports():
                 if done.error and not done.fatal:
-                    raise BrokerError(f"Kafka at {self._producer.bootstrap}: {done.error}")
+                    raise BrokerError(f"Kafka at {place_of(self._producer.bootstrap)}: {done.error}")
                 if done.error:
                     rejected[done.token] = f"rejected by Kafka: {done.error}"
             if time.monotonic() > deadline:
-                raise BrokerError(f"Kafka at {self._producer.bootstrap} has not acknowledged all articles within {self._timeout_s:.0f} s")
+                raise BrokerError(
+                    f"Kafka at {place_of(self._producer.bootstrap)} has not acknowledged all articles within {self._timeout_s:.0f} s"
+                )
             if self._producer.in_flight:
                 self._producer.wake.wait(0.1)
         return rejected

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from core.errors import BadRecord, BrokerError, Conflict, NotFound
+from core.kafka_address import place_of
 from core.records import Article, decode
 from core.settings import Settings
 from ingest.kafka.outbox import Outbox
@@ -73,5 +74,7 @@ def _to_kafka(letters: Sequence[DeadLetter], settings: Settings) -> None:
             while sender.in_flight:
                 failed = [done.error for done in sender.delivery_reports() if done.error]
                 if failed or time.monotonic() > deadline:
-                    raise BrokerError(f"Kafka at {settings.broker} did not acknowledge all: {failed[0] if failed else 'no answer'}")
+                    raise BrokerError(
+                        f"Kafka at {place_of(settings.broker)} did not acknowledge all: {failed[0] if failed else 'no answer'}"
+                    )
                 sender.wake.wait(0.1)

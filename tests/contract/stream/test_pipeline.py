@@ -617,3 +617,25 @@ def test_copies_have_one_label_whatever_their_source_decoration_and_batch(store:
 
 def counted_of(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_what_is_sent_is_read_from_the_store_and_not_from_the_message(store: Store):
+    run(store, [calm()], at(-30))
+    (alert, *_) = run(store, [crisis()], at(21))
+    sent: list[Alert] = []
+
+    class Recorder:
+        def notify(self, alert: Alert) -> list[Delivery]:
+            sent.append(alert)
+            return []
+
+    pipeline = Pipeline(KeywordClassifier(), store, RULE, duty_cycle=FULL_DUTY)
+    pipeline._scheduler = Recorder()  # type: ignore[assignment]
+    changed = msgspec.structs.replace(alert, severity="critical", observed=999)
+    unknown = msgspec.structs.replace(alert, id=sha("forged"), series=company_series("FORGED"))
+    for each in pipeline.read(as_messages([changed, unknown], "alerts"), Alert, at(22)):
+        pipeline.notify(each)
+    assert sent == [store.alerts.get(alert.id)]
+    (letter,) = store.dead_letters.latest()
+    assert (letter.stage, decode(letter.value, Alert).id) == ("notify", unknown.id)
+    assert "not in the store" in letter.reason
