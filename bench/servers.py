@@ -218,7 +218,8 @@ def kafka_cluster(folder: Path, count: int = 3) -> list[Kafka]:
 
 
 class ClickHouseServer(Process):
-    """Debian's clickhouse-server with its own configuration, and a read-only user `reader`.
+    """Debian's clickhouse-server with its own configuration, a read-only user `reader`, and a user `tocsin` who has a
+    password and no other database than `tocsin`. `secure_address` is the address of that user over TLS, and `ca` the certificate to trust.
 
     Merged parts are removed after one minute instead of eight, because 18.16 has 80 files per part and reads all of them at start.
 
@@ -235,10 +236,15 @@ class ClickHouseServer(Process):
         self.address = f"clickhouse://default:@127.0.0.1:{port}"
         for name in ("data", "scratch", "format", "files"):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        self.ca, keys = _certificate(folder)
+        secure = free_port()
+        self.secure_address = f"clickhouses://tocsin:p%40ss@127.0.0.1:{secure}/tocsin?ca={self.ca}"
         config = folder / "config.xml"
         config.write_text(
             f"""<yandex><logger><level>warning</level><log>{folder}/server.log</log><errorlog>{folder}/error.log</errorlog></logger>
-            <tcp_port>{port}</tcp_port><listen_host>127.0.0.1</listen_host>
+            <tcp_port>{port}</tcp_port><tcp_port_secure>{secure}</tcp_port_secure>
+            <openSSL><server><certificateFile>{self.ca}</certificateFile><privateKeyFile>{keys.with_name("key.pem")}</privateKeyFile>
+            <verificationMode>none</verificationMode><cacheSessions>true</cacheSessions></server></openSSL><listen_host>127.0.0.1</listen_host>
             <path>{folder}/data/</path><tmp_path>{folder}/scratch/</tmp_path><user_files_path>{folder}/files/</user_files_path>
             <format_schema_path>{folder}/format/</format_schema_path><users_config>users.xml</users_config>
             <default_profile>default</default_profile><default_database>default</default_database>
@@ -251,7 +257,9 @@ class ClickHouseServer(Process):
             <users><default><password></password><networks><ip>127.0.0.1</ip></networks>
             <profile>default</profile><quota>default</quota></default>
             <reader><password></password><networks><ip>127.0.0.1</ip></networks>
-            <profile>reader</profile><quota>default</quota></reader></users>
+            <profile>reader</profile><quota>default</quota></reader>
+            <tocsin><password>p@ss</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+            <allow_databases><database>tocsin</database></allow_databases></tocsin></users>
             <quotas><default><interval><duration>3600</duration><queries>0</queries><errors>0</errors><result_rows>0</result_rows>
             <read_rows>0</read_rows><execution_time>0</execution_time></interval></default></quotas></yandex>"""
         )

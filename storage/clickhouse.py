@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -110,6 +110,11 @@ class Server:
             port = parts.port or (9440 if parts.scheme == "clickhouses" else 9000)
         except ValueError as error:
             raise SettingsError(f"store: {error}") from error
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        if [name for name, _ in query] not in ([], ["ca"]) or (query and parts.scheme != "clickhouses"):
+            raise SettingsError("store: the only option is ca=FILE, the authorities to trust, of clickhouses://")
+        if query and not Path(query[0][1]).is_file():
+            raise SettingsError(f"store: there is no file {query[0][1]} with authorities to trust")
         self._place = f"{parts.hostname}:{port}"
         self._options: dict[str, Any] = {
             "host": parts.hostname,
@@ -117,13 +122,18 @@ class Server:
             "user": unquote(parts.username or "default"),
             "password": unquote(parts.password or ""),
             "secure": parts.scheme == "clickhouses",
+            **({"ca_certs": query[0][1]} if query else {}),
             "connect_timeout": connect_timeout_s,
             "send_receive_timeout": timeout_s,
             "sync_request_timeout": connect_timeout_s,
             "client_name": "tocsin",
         }
         self._clients = _PerThread(self._make_client, lambda client: client.disconnect())
-        self._run(lambda client: client.execute(f"CREATE DATABASE IF NOT EXISTS {self.database}"))
+        known = self._run(
+            lambda client: client.execute("SELECT count() FROM system.databases WHERE name = %(name)s", {"name": self.database})
+        )
+        if not known[0][0]:  # a user of one database may not create it
+            self._run(lambda client: client.execute(f"CREATE DATABASE IF NOT EXISTS {self.database}"))
         self.close()
         self._options["database"] = self.database  # only possible once the database exists
 
