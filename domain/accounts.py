@@ -37,9 +37,13 @@ PASSWORD_FAULTS: dict[PasswordFault, str] = {
     "same": "the new password is the old one",
 }
 
+FIRST_PASSWORD_VALID = timedelta(hours=24)
+"""How long a password that somebody else has set, and may have written down, can be used."""
 FORGET_AFTER = timedelta(hours=24)
 """The count of failed logins is reset after so long without one."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 30, 900
+UNKNOWN_ADDRESS = "address:unknown"
+"""The subject of what is no IP address."""
 FREE = {"account": 5, "address": 20}
 """Failed logins before the first delay. Whole offices share an address."""
 
@@ -157,12 +161,17 @@ def account_subject(name: str) -> str:
     return f"account:{hashlib.blake2b(text, digest_size=2).hexdigest()}"
 
 
+def first_password_expired(account: Account, now: datetime) -> bool:
+    """Whether the password was set by somebody else, and its owner has not logged in with it in time."""
+    return account.must_change and now - account.password_at > FIRST_PASSWORD_VALID
+
+
 def address_subject(address: str) -> str:
     """The key under which failed logins of an address are counted: of IPv6 its /64, which one household or server owns."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return "address:unknown"
+        return UNKNOWN_ADDRESS
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return f"address:{parsed.ipv4_mapped}"

@@ -7,6 +7,7 @@ The API authenticates by itself. It needs no check of the origin: browsers never
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,6 +107,22 @@ def callback_error(body: Any, callbacks: Mapping[str, Any]) -> str:
     return "nested too deeply" if nesting_depth(body) > MAX_DEPTH else ""
 
 
+def has_lone_surrogates(data: bytes, body: object) -> bool:
+    """Whether a JSON body has text that is no Unicode, which neither the store nor a log can encode.
+
+    Args:
+        data: the body as sent; most bodies can contain no surrogate and are not searched
+        body: the same, decoded
+    """
+    if b"\\ud" not in data and b"\\uD" not in data and b"\xed" not in data:
+        return False
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def install(server: Flask, callbacks: Mapping[str, Any], script_hashes: Sequence[str], authenticator: Authenticator) -> None:
     """Add the checks and the headers to `server`."""
     csp = content_security_policy(script_hashes)
@@ -129,7 +146,7 @@ def install(server: Flask, callbacks: Mapping[str, Any], script_hashes: Sequence
             body = request.get_json()
         except RecursionError:
             return _plain(400, "nested too deeply")
-        error = callback_error(body, callbacks)
+        error = "text with lone surrogates" if has_lone_surrogates(request.get_data(), body) else callback_error(body, callbacks)
         return _plain(400, error) if error else authenticator.authorize_callback(body["output"])
 
     @server.after_request

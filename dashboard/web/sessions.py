@@ -33,6 +33,7 @@ from domain.accounts import (
     account_subject,
     address_subject,
     failed,
+    first_password_expired,
     password_fault,
     wait_s,
 )
@@ -172,15 +173,18 @@ class SessionService:
             return LoginRejected(wait_s=wait)
         account = self._find(name)
         right = passwords.verify(account.hash if account is not None else passwords.dummy_hash(), password)
-        if account is not None and right and not account.disabled:
-            if subjects[0] in failures:
-                self._store.login_failures.put([Failures(subject=subjects[0], count=0, last_at=now)])
+        expired = account is not None and first_password_expired(account, now)
+        if account is not None and right and not account.disabled and not expired:
+            if failures:
+                self._store.login_failures.put([Failures(subject=subject, count=0, last_at=now) for subject in failures])
             return account
         after = [failed(failures.get(subject), subject, now) for subject in subjects]
         self._store.login_failures.put(after)
         wait = wait_s(after, now)
         # a name without an account is not recorded: it may be a password typed into the wrong field
-        action, details = ("login locked", f"for {wait} s") if wait else ("login failed", "")
+        action, details = (
+            ("login locked", f"for {wait} s") if wait else ("login failed", "the first password has expired" if expired and right else "")
+        )
         self._accounts.audit("", action, account.name if account else "", after=details, address=address)
         return LoginRejected(wait_s=wait)
 
