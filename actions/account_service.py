@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
 
 from core.errors import Conflict, InvalidInput, NotFound
 from domain import passwords
-from domain.accounts import PASSWORD_FAULTS, Account, Failures, Role, account_name, account_subject, password_fault
+from domain.accounts import (
+    PASSWORD_FAULTS,
+    UNKNOWN_ADDRESS,
+    Account,
+    Failures,
+    Role,
+    account_name,
+    account_subject,
+    address_subject,
+    password_fault,
+)
+from domain.actor_names import check_name_is_free
+from domain.tokens import Token, account_of, fault_of_account, with_descendants
 from storage.store import AuditEntry, Store
 
 COMMAND_LINE = "command line"
@@ -44,9 +56,10 @@ class AccountService:
         return Account(name=key, role=role, hash=passwords.hash_of(password), must_change=must_change, created_at=now, password_at=now)
 
     def add(self, account: Account, *, actor: str, address: str = COMMAND_LINE) -> None:
-        """Store a new account. Raises Conflict if its name is taken."""
+        """Store a new account. Raises Conflict if an account or a token has its name, or one that looks like it."""
         if self._store.accounts.get(account.name) is not None:
             raise Conflict(f"the account {account.name!r} already exists; `tocsin users passwd` resets its password")
+        check_name_is_free(account.name, self.names())
         self._store.accounts.put(account)
         self.audit(actor, "account added", account.name, after=account.public(), address=address)
 
@@ -68,16 +81,75 @@ class AccountService:
         return any(each.name == account.name and each.hash == account.hash for each in known)
 
     def set_role(self, name: str, role: Role, *, actor: str, address: str = COMMAND_LINE) -> Account:
-        """Change the role. Raises NotFound, and Conflict for the last admin."""
-        return self._change(self.get(name), actor, "account role", address, role=role)
+        """Change the role and revoke tokens whose scopes need a higher one. Raises NotFound, and Conflict for the last admin."""
+        account = self._change(self.get(name), actor, "account role", address, role=role)
+        known = self._store.tokens.all()
+        self.revoke_tokens([each for each in self.tokens_of(account, known) if fault_of_account(each, account)], known, actor, address)
+        return account
 
-    def set_disabled(self, name: str, disabled: bool, *, actor: str, address: str = COMMAND_LINE) -> Account:
-        """Disable an account and end its sessions, or enable it. Raises NotFound, and Conflict for the last admin."""
-        action = "account disabled" if disabled else "account enabled"
-        account = self._change(self.get(name), actor, action, address, disabled=disabled)
+    def set_disabled(self, name: str, disabled: bool, *, actor: str, address: str = COMMAND_LINE, hand_over_to: str = "") -> Account:
+        """Disable an account, or enable it. Disabling ends its sessions and revokes its tokens for good.
+
+        Args:
+            hand_over_to: account that receives the tokens instead
+
+        Raises:
+            NotFound: one of the accounts does not exist
+            Conflict: it is the last admin, or the other account cannot have the tokens; nothing is changed
+        """
+        account = self.get(name)
+        if disabled and hand_over_to:
+            if self.get(hand_over_to).name == account.name:
+                raise Conflict(f"{account.name} cannot receive its own tokens: name another account")
+            self.hand_over(self.tokens_of(account, self._store.tokens.all()), hand_over_to, actor=actor, address=address)
+        account = self._change(account, actor, "account disabled" if disabled else "account enabled", address, disabled=disabled)
         if disabled:
             self._end_sessions(account.name)
+            known = self._store.tokens.all()
+            self.revoke_tokens(self.tokens_of(account, known), known, actor, address)
         return account
+
+    def names(self) -> list[tuple[str, str]]:
+        """Kind and name of everybody whose name nobody else may have: all accounts, and valid tokens."""
+        now = self._now()
+        return [
+            *(("account", account.name) for account in self._store.accounts.all()),
+            *(("token", token.name) for token in self._store.tokens.all() if token.is_valid(now)),
+        ]
+
+    def tokens_of(self, account: Account, known: Sequence[Token]) -> list[Token]:
+        """The valid tokens of an account."""
+        now = self._now()
+        return [token for token in known if token.is_valid(now) and account_of(token, [account]) is not None]
+
+    def hand_over(self, given: Sequence[Token], name: str, *, actor: str, address: str = COMMAND_LINE) -> list[Token]:
+        """Make tokens, and those that were made with them, the tokens of another account.
+
+        Raises:
+            NotFound: there is no such account
+            Conflict: it is disabled, or has too low a role for their scopes; nothing is changed
+        """
+        account, now = self.get(name), self._now()
+        moved = [each for each in with_descendants([each.id for each in given], self._store.tokens.all()) if each.is_valid(now)]
+        for token in moved:
+            fault = fault_of_account(token, account)
+            if fault:
+                raise Conflict(f"the token {token.name!r} cannot be handed over: {fault}")
+        if moved:
+            self._store.tokens.add([msgspec.structs.replace(token, author=account.name) for token in moved])
+        for token in moved:
+            self.audit(actor, "token handed over", token.id, before=token.author, after=account.name, address=address)
+        return moved
+
+    def revoke_tokens(self, given: Sequence[Token], known: Sequence[Token], actor: str, address: str = COMMAND_LINE) -> list[Token]:
+        """Revoke tokens and those that were made with them. Returns those that were valid until now."""
+        now = self._now()
+        revoked = [each for each in with_descendants([each.id for each in given], known) if each.revoked_at is None]
+        if revoked:
+            self._store.tokens.revoke([token.id for token in revoked], now, actor)
+        for token in revoked:
+            self.audit(actor, "token revoked", token.id, before=token.name, address=address)
+        return revoked
 
     def set_password(self, name: str, password: str, *, actor: str, must_change: bool, address: str = COMMAND_LINE) -> Account:
         """Set a password, reset the failed logins and end all sessions. Raises NotFound, InvalidInput."""
@@ -101,6 +173,14 @@ class AccountService:
         account = self.get(name)
         self._reset_failures(account.name)
         self.audit(actor, "account unlocked", account.name, address=address)
+
+    def unlock_address(self, client: str, *, actor: str, address: str = COMMAND_LINE) -> None:
+        """Reset the failed logins of a network address. Raises InvalidInput."""
+        subject = address_subject(client)
+        if subject == UNKNOWN_ADDRESS:
+            raise InvalidInput(f"{client[:100]!r} is not an IP address such as 192.0.2.7 or 2001:db8::7")
+        self._store.login_failures.put([Failures(subject=subject, count=0, last_at=self._now())])
+        self.audit(actor, "address unlocked", subject.partition(":")[2], address=address)
 
     def log_out(self, name: str, *, actor: str, address: str = COMMAND_LINE) -> int:
         """End all sessions of an account and return their number. Raises NotFound."""

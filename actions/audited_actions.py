@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from actions.account_service import COMMAND_LINE, AccountService
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
+from domain.actor_names import check_name_is_free
 from domain.alert_lifecycle import AlertEvent, EventKind, Silence, event, silence
-from domain.tokens import Token, check_token_limit
+from domain.tokens import Token, account_of, check_token_limit, fault_of_account
 from storage.store import Label, Replay, Store
 
 PAGES, API = "dashboard", "api"
@@ -26,12 +27,16 @@ class AuditedActions:
         now: returns the current time, aware UTC
         actor: returns the name of whoever acts; called for each action
         address: where the actor comes from, for the audit log
+        prefix: before the actor's name in the audit log, such as domain.tokens.ACTOR_PREFIX
 
     Attributes:
         accounts: changes of accounts
     """
 
-    def __init__(self, store: Store, now: Callable[[], datetime], actor: Callable[[], str], address: str = COMMAND_LINE) -> None:
+    def __init__(
+        self, store: Store, now: Callable[[], datetime], actor: Callable[[], str], address: str = COMMAND_LINE, prefix: str = ""
+    ) -> None:
+        self._prefix = prefix
         self._store, self._now, self.actor, self.address = store, now, actor, address
         self.accounts = AccountService(store, now)
 
@@ -87,16 +92,27 @@ class AuditedActions:
             self._audit(f"label {each.task}", each.id, after=", ".join(each.labels), actor=each.author)
 
     def add_token(self, token: Token) -> None:
-        """Store a new API token."""
-        check_token_limit(self._store.tokens.all(), self._now())
+        """Store a new API token.
+
+        Raises:
+            Conflict: there are too many, its name is taken or looks like one that is, or its account cannot have its scopes
+        """
+        known = self._store.tokens.all()
+        check_token_limit(known, self._now())
+        own = {("token", token.name)} if any(each.name == token.name and each.author == token.author for each in known) else set()
+        check_name_is_free(token.name, [each for each in self.accounts.names() if each not in own])
+        account = account_of(token, self._store.accounts.all())
+        fault = fault_of_account(token, account) if account else ""
+        if fault:
+            raise Conflict(f"the token {token.name!r} cannot be made: {fault}")
         self._store.tokens.add([token])
-        self._audit("token made", token.id, after=f"{token.name}: {', '.join(token.scopes)}", actor=token.author)
+        self._audit("token made", token.id, after=f"{token.name}: {', '.join(token.scopes)}", actor=self.actor())
 
     def revoke_token(self, token_id: str) -> None:
-        """Revoke an existing API token."""
-        actor = self.actor()
-        self._store.tokens.revoke([token_id], self._now(), actor)
-        self._audit("token revoked", token_id, actor=actor)
+        """Revoke an existing API token, and those that were made with it."""
+        known = self._store.tokens.all()
+        revoked = [each for each in known if each.id == token_id]
+        self.accounts.revoke_tokens(revoked, known, self._prefix + self.actor(), self.address)
 
     def replay(self, endpoint: str, subjects: Mapping[str, int]) -> None:
         """Ask the worker to deliver alerts or groups to an endpoint again.
@@ -117,4 +133,4 @@ class AuditedActions:
         return actor
 
     def _audit(self, action: str, target: str, *, actor: str, before: str = "", after: object = "") -> None:
-        self.accounts.audit(actor, action, target, before=before, after=after, address=self.address)
+        self.accounts.audit(self._prefix + actor, action, target, before=before, after=after, address=self.address)

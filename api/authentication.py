@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from api.problems import ApiProblem
 from core.cache import Cache
 from core.errors import StoreError
-from domain.tokens import PREFIX, Scope, Token, find
+from domain.tokens import PREFIX, Scope, Token, find, usable
 from storage.store import Store
 
 TTL_S = 2.0
@@ -52,8 +52,7 @@ class TokenAuthenticator:
 
     def _valid_tokens(self) -> list[Token]:
         def load() -> list[Token]:
-            now = self._now()
-            return [token for token in self._store.tokens.all() if token.is_valid(now)]
+            return usable(self._store.tokens.all(), self._store.accounts.all(), self._now())
 
         return self._cache.get("tokens", TTL_S, load)
 

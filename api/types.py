@@ -287,6 +287,7 @@ class TokenOut(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: datetime | None
     revoked_by: str
     used_at: datetime | None
+    parent: str
 
 
 class NewTokenOut(TokenOut, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from api.problems import ApiProblem, invalid_field
 from api.reads import alert_or_404, with_lifecycles
 from core.errors import BadRecord, ModelError, NotFound
 from domain.alert_lifecycle import silence
-from domain.tokens import new_token
+from domain.tokens import ACTOR_PREFIX, minted_token
 from storage.store import Label
 from storage.tables.labels import check
 
@@ -117,16 +117,16 @@ def classify_texts(context: RequestContext[requests.NoQuery, requests.TextsIn]) 
 
 
 def create_token(context: RequestContext[requests.NoQuery, requests.TokenIn]) -> types.NewTokenOut:
-    """Create a token. Its secret is only in this response."""
+    """Create a token with scopes of this one, and at most until this one ends. Its secret is only in this response."""
     body = context.body
-    secret, token = new_token(body.name, body.scopes, author=context.token.name, now=context.now, expires_at=body.expires_at)
+    secret, token = minted_token(body.name, body.scopes, parent=context.token, now=context.now, expires_at=body.expires_at)
     _actions(context).add_token(token)
     out = types.token_out(token)
     return types.NewTokenOut(token=secret, **{name: getattr(out, name) for name in out.__struct_fields__})
 
 
 def revoke_token(context: RequestContext[requests.NoQuery, None]) -> types.TokenOut:
-    """Revoke a token; within seconds no process accepts it. One that is revoked stays as it is."""
+    """Revoke a token and those made with it; within seconds no process accepts it. One that is revoked stays as it is."""
     token_id = context.path_parameters["id"]
     found = next((token for token in context.store.tokens.all() if token.id == token_id), None)
     if found is None:
@@ -139,7 +139,7 @@ def revoke_token(context: RequestContext[requests.NoQuery, None]) -> types.Token
 
 def _actions(context: RequestContext[Any, Any]) -> AuditedActions:
     """Audited actions under the name of the token."""
-    return AuditedActions(context.store, lambda: context.now, lambda: context.token.name, API)
+    return AuditedActions(context.store, lambda: context.now, lambda: context.token.name, API, ACTOR_PREFIX)
 
 
 def _parse_article(raw: msgspec.Raw) -> requests.ArticleIn | str:

@@ -73,7 +73,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "people.done.role-set": ("{name} now has the role {role}", "{name} 的角色现为{role}"),
     "people.done.logout": ("{n} sessions of {name} ended", "已结束 {name} 的 {n} 个会话"),
     "people.done.unlock": ("{name} can log in again", "{name} 可以重新登录"),
-    "people.done.disable": ("{name} is disabled", "{name} 已停用"),
+    "people.done.disable": ("{name} is disabled; their API tokens are revoked", "{name} 已停用，其 API 令牌已吊销"),
     "people.done.enable": ("{name} is enabled", "{name} 已启用"),
     # tokens
     "tokens": ("API tokens", "API 令牌"),

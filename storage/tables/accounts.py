@@ -217,6 +217,7 @@ class TokenTable:
                 "author": [token.author for token in tokens],
                 "created_at": [to_epoch(token.created_at) for token in tokens],
                 "expires_at": [to_epoch(token.expires_at) if token.expires_at else 0 for token in tokens],
+                "parent": [token.parent for token in tokens],
                 "version": [new_version()] * len(tokens),
             },
         )
@@ -241,7 +242,7 @@ class TokenTable:
         """All tokens, revoked ones included, newest first. Raises StoreError."""
         rows = self._client.query(
             """
-            SELECT id, digest, name, scopes, author, toUInt32(created_at), toUInt32(expires_at) FROM api_tokens FINAL
+            SELECT id, digest, name, scopes, author, toUInt32(created_at), toUInt32(expires_at), parent FROM api_tokens FINAL
             ORDER BY created_at DESC, id
             """
         )
@@ -263,6 +264,7 @@ class TokenTable:
                 revoked_at=ended[row[0]][0] if row[0] in ended else None,
                 revoked_by=ended[row[0]][1] if row[0] in ended else "",
                 used_at=used.get(row[0]),
+                parent=row[7],
             )
             for row in rows
         ]

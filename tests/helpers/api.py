@@ -38,7 +38,7 @@ VALID_BODIES: dict[str, Any] = {
     "/silences": {"series": ["topic:*"], "ends_at": "2099-01-01T00:00:00Z", "comment": "维护"},
     "/feedback": {"labels": [{"id": sha("a"), "task": "sentiment", "labels": ["negative"]}]},
     "/classify": {"texts": ["某地产公司债券违约，股票停牌", "Acme beats"]},
-    "/tokens": {"name": "夜班", "scopes": ["read"]},
+    "/tokens": {"name": "夜班", "scopes": ["admin"]},
 }
 """A valid body of each endpoint that takes one, by path."""
 

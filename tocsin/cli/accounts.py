@@ -13,6 +13,7 @@ from actions.account_service import AccountService
 from core.errors import Conflict, InvalidInput, NotFound
 from domain.accounts import FREE, ROLES, Role
 from domain.passwords import one_time
+from domain.tokens import Token
 from storage.store import Store
 from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, plain, print_json, results, table_of
 
@@ -103,13 +104,21 @@ def passwd(ctx: click.Context, name: str, actor: str | None) -> None:
     click.echo(f"new password of {account.name}: {password}")
 
 
-@users.command(cls=ExampleCommand, examples="tocsin users disable 王芳 lee")
+@users.command(cls=ExampleCommand, examples="tocsin users disable 王芳 lee\ntocsin users disable 王芳 --hand-over lee")
 @NAMES
+@click.option("--hand-over", "heir", default="", metavar="NAME", help="Account that receives their API tokens, which else are revoked.")
 @WHO
 @click.pass_context
-def disable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
-    """Disable accounts and end their sessions. No data is deleted."""
-    _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, True, actor=person(actor)).name} is disabled")
+def disable(ctx: click.Context, names: Sequence[str], heir: str, actor: str | None) -> None:
+    """Disable accounts, end their sessions and revoke their API tokens. No data is deleted.
+
+    Revoked tokens do not work again when the account is enabled.
+    """
+
+    def disabled(people: AccountService, name: str) -> str:
+        return f"{people.set_disabled(name, True, actor=person(actor), hand_over_to=heir).name} is disabled"
+
+    _for_each(ctx, names, disabled)
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users enable 王芳")
@@ -121,18 +130,26 @@ def enable(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
     _for_each(ctx, names, lambda people, name: f"{people.set_disabled(name, False, actor=person(actor)).name} is enabled")
 
 
-@users.command(cls=ExampleCommand, examples="tocsin users unlock 王芳")
-@NAMES
+@users.command(cls=ExampleCommand, examples="tocsin users unlock 王芳\ntocsin users unlock --address 192.0.2.7")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--address", "addresses", multiple=True, metavar="IP", help="Network address whose failed logins are cleared; repeatable.")
 @WHO
 @click.pass_context
-def unlock(ctx: click.Context, names: Sequence[str], actor: str | None) -> None:
-    """Clear failed logins, so that the user can log in without waiting."""
+def unlock(ctx: click.Context, names: Sequence[str], addresses: Sequence[str], actor: str | None) -> None:
+    """Clear failed logins of accounts or addresses, so that logins need not wait."""
+    if not names and not addresses:
+        raise click.UsageError("give a NAME or --address")
 
     def unlocked(people: AccountService, name: str) -> str:
         people.unlock(name, actor=person(actor))
         return f"{name} is unlocked"
 
+    def address_unlocked(people: AccountService, address: str) -> str:
+        people.unlock_address(address, actor=person(actor))
+        return f"{address} is unlocked"
+
     _for_each(ctx, names, unlocked)
+    _for_each(ctx, addresses, address_unlocked)
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users logout 王芳")
@@ -237,19 +254,38 @@ def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
 @WHO
 @click.pass_context
 def revoke(ctx: click.Context, ident: str, actor: str | None) -> None:
-    """Revoke the token with this id or id prefix. The token stops working within seconds."""
+    """Revoke the token with this id or id prefix, and those that were made with it. They stop working within seconds."""
     from actions.audited_actions import AuditedActions
 
     now, name = datetime.now(UTC), person(actor)
     with opened_store(ctx) as (_, store):
-        found = [token for token in store.tokens.all() if token.id.startswith(ident)]
-        if len(found) != 1 or not ident:
-            many = f"{len(found)} tokens match; give more characters of the id" if found else "no such token"
-            raise (InvalidInput if found else NotFound)(f"{ident}: {many}; `tocsin tokens list` shows the ids")
-        if found[0].revoked_at is not None:
-            raise Conflict(f"token {found[0].id[:10]} was already revoked at {_time(found[0].revoked_at)} UTC by {found[0].revoked_by}")
-        AuditedActions(store, lambda: now, lambda: name).revoke_token(found[0].id)
-    click.echo(f"token {found[0].id[:10]} ({found[0].name}) is revoked")
+        token = _token(store, ident)
+        AuditedActions(store, lambda: now, lambda: name).revoke_token(token.id)
+    click.echo(f"token {token.id[:10]} ({token.name}) is revoked")
+
+
+@tokens.command("hand-over", cls=ExampleCommand, examples="tocsin tokens hand-over 3f9c21 lee --who 王芳")
+@click.argument("ident", metavar="ID")
+@NAME
+@WHO
+@click.pass_context
+def hand_over(ctx: click.Context, ident: str, name: str, actor: str | None) -> None:
+    """Make the token with this id or id prefix, and those made with it, belong to the account NAME."""
+    with opened_store(ctx) as (_, store):
+        moved = _people(store).hand_over([_token(store, ident)], name, actor=person(actor))
+    for token in moved:
+        click.echo(f"token {token.id[:10]} ({token.name}) now belongs to {name}")
+
+
+def _token(store: Store, ident: str) -> Token:
+    """The token with this id or id prefix, which is not revoked. Raises UserError."""
+    found = [token for token in store.tokens.all() if token.id.startswith(ident)]
+    if len(found) != 1 or not ident:
+        many = f"{len(found)} tokens match; give more characters of the id" if found else "no such token"
+        raise (InvalidInput if found else NotFound)(f"{ident}: {many}; `tocsin tokens list` shows the ids")
+    if found[0].revoked_at is not None:
+        raise Conflict(f"token {found[0].id[:10]} was already revoked at {_time(found[0].revoked_at)} UTC by {found[0].revoked_by}")
+    return found[0]
 
 
 def _time(at: datetime | None) -> str:

@@ -188,7 +188,7 @@ class TestActions:
         assert done["lifecycle"]["acknowledged"] == {"actor": "研究组 alerts", "at": "2026-11-20T12:05:00Z"}
         noted = harness.store.audit.latest(1, target=one.id, since=harness.now)[0]
         assert (noted.actor, noted.action, noted.after, noted.address) == (
-            "研究组 alerts",
+            "token:研究组 alerts",
             "alert acknowledged",
             "calling the issuer",
             "api",
@@ -268,18 +268,20 @@ class TestActions:
         assert harness.get("/feedback", as_of=NOON - MINUTE)["items"] == []
 
     def test_tokens_are_created_listed_and_revoked(self, harness: ApiHarness):
-        made = harness.post("/tokens", {"name": "夜班", "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z"})
+        parent = harness.create_token("admin", "read", name="parent")
+        body = {"name": "夜班", "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z"}
+        made = harness.request("POST", "/tokens", body, secret=parent).json
         assert made["token"].startswith("tocsin_")
         listed = {item["id"]: item for item in harness.get("/tokens")["items"]}
         assert listed[made["id"]] == {name: value for name, value in made.items() if name != "token"}
         harness.forget_tokens()
         assert harness.request("GET", "/articles", secret=made["token"]).status_code == 200
-        assert harness.request("DELETE", f"/tokens/{made['id']}").json["revoked_by"] == "研究组 admin"
+        assert harness.request("DELETE", f"/tokens/{made['id']}").json["revoked_by"] == "token:研究组 admin"
         harness.forget_tokens()
         assert harness.request("GET", "/articles", secret=made["token"]).status_code == 401
         used = next(item for item in harness.get("/tokens")["items"] if item["id"] == made["id"])
         assert used["used_at"] is not None
-        assert harness.request("POST", "/tokens", {"name": "tocsin", "scopes": ["read"]}).status_code == 422
+        assert harness.request("POST", "/tokens", {"name": "tocsin", "scopes": ["admin"]}).status_code == 422
         assert TTL_S <= 5, "a revoked token is rejected within seconds"
 
 
