@@ -48,6 +48,8 @@ MIN_QUOTED = 7
 """Content words before a repeated text from which it is only quoted."""
 MAX_SUBJECT = 4
 """Tokens before which a replacement concerns the subject, where one other Chinese character makes another name."""
+MIN_ROUNDED = 3
+"""Characters of a rounded number; "5" and "5.2" are two prices."""
 MAX_NAME = 8
 """Tokens of a name; longer replacements are rewritten clauses."""
 MIN_SHORT_HAN, MIN_SHORT_WORDS = 4, 2
@@ -211,6 +213,10 @@ def _is_edited(
             if len(mine) + len(its) <= 2 and _NEGATIONS.intersection((*mine, *its)):
                 return False
             continue
+        if len(mine) == len(its) and all(token[0].isdigit() for token in (*mine, *its)):
+            if not all(map(_is_rounded, mine, its)):
+                return False
+            continue
         if _are_opposite(mine, its) or _numbers(mine, all_b) & _numbers(its, all_a):
             return False
         if "".join(mine) == "".join(its):  # "CableBox", "Cable Box"
@@ -294,6 +300,15 @@ def _numbers(tokens: Iterable[str], other: frozenset[str]) -> frozenset[str]:
         for word in tokens
         if (word[0].isdigit() or word in _HAN_NUMERALS) and word not in other
     )
+
+
+def _is_rounded(one: str, other: str) -> bool:
+    """Whether one number is the other with fewer decimals ("492" for "492.49")."""
+    short, long = sorted((one, other), key=lambda number: len(number.partition(".")[2]))
+    if short.count(".") > 1 or long.count(".") != 1 or not (short + long).replace(".", "").isdecimal():
+        return False
+    decimals = len(short.partition(".")[2])
+    return len(short) >= MIN_ROUNDED and abs(float(long) - float(short)) <= 0.5 * 10**-decimals
 
 
 def _are_opposite(mine: Sequence[str], its: Sequence[str]) -> bool:

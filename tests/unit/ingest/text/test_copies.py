@@ -87,6 +87,8 @@ def test_the_cases_that_users_reported(case: str, file: str, stories: int):
          ("海棠实业获准发行债券", "近日，海棠实业(600999.SH)公告称，公司获准发行不超过30.5亿元公司债券，期限为五年。")),
         (("【转载】海棠实业获准发行债券", "海棠实业公告，公司获准发行不超过三十亿元公司债券，期限为五年。（来源：远山社）"),
          ("更新｜海棠实业获准发行债券", "海棠实业公告，公司获准发行不超过三十亿元公司债券，期限为五年。（北屿社综合报道）")),
+        (("海棠实业上半年净利同比增长492%-604%", "海棠实业公告，预计上半年净利1.60亿元，同比增长492%-604%，系产品销量增长。"),
+         ("海棠实业上半年净利同比增长492.49%-603.58%", "海棠实业公告，预计上半年净利1.6亿元，同比增长492.49%-603.58%，系产品销量增长。")),
         (("", "海棠实业期货主力合约涨4.12%，报2829元/吨。"), ("海棠实业期货主力合约涨4.12%", "报2829元/吨。")),
         (("Birch Foods opens a plant", "Birch Foods opened a plant in Gent on Friday, its second in the region, and will hire 300."),
          ("UPDATE 1-Birch Foods opens a plant", "Birch Foods opened a plant in Gent on Friday, its second in the region.")),

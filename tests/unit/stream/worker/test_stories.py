@@ -108,6 +108,7 @@ def test_one_short_headline_from_six_wires_is_one_story(title: str, other: str):
         ("宏远股份拟增持公司股份1000万股", "宏远股份拟减持公司股份1000万股"),
         ("国际金价跌超1%，现报3,310.5美元", "国际金价跌超2%，现报3,290.5美元"),
         ("宏远股份将收购泰润科技", "宏远股份不将收购泰润科技"),
+        ("宏远股份股价跌幅扩大至1%，此前一度上涨1.5%", "宏远股份股价跌幅扩大至2%，此前一度上涨1.5%"),
         ("Harbor Foods shares rise 5% after results", "Harbor Foods shares fall 5% after results"),
         ("Regulator approves Cedar Mining merger", "Regulator rejects Cedar Mining merger"),
         ("Harbor Foods confirms talks with Cedar", "Harbor Foods denies talks with Cedar"),
