@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,8 @@ from ingest.kafka import client
 from ingest.kafka.producer import BoundedProducer
 from tests.helpers.waiting import until
 
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <(ssl.SSLS|socket.s)ocket:pytest.PytestUnraisableExceptionWarning")
+"""kafka-python leaves the sockets of failed connections to the garbage collector."""
 USERS = {"tocsin": "p@ss:w0rd", "neighbour": "other"}
 NAMES = topic_names("tocsin.")
 GRANTS = {
@@ -47,6 +51,13 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     server.stop()
 
 
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect those sockets here, not during the test of another module."""
+    yield
+    gc.collect()
+
+
 def url(kafka: Kafka, user: str = "tocsin", password: str = "p%40ss%3Aw0rd", ca: str = "") -> str:
     return f"sasl_ssl://{user}:{password}@127.0.0.1:{kafka.secure}?ca={ca or kafka.ca}"
 
@@ -64,7 +75,13 @@ def test_tocsin_creates_its_topics_and_publishes_with_its_rights(kafka: Kafka):
     client.ensure_topics(url(kafka), NAMES, partitions=2, replication=1)
     assert client.partitions(url(kafka), NAMES)[NAMES.articles] == 2
     assert sent(url(kafka)) == [""]
-    assert client.lag(url(kafka), "tocsin", NAMES.articles) == 1
+
+    def lag() -> int:
+        with contextlib.suppress(BrokerError):  # Kafka first creates its topic of offsets
+            return client.lag(url(kafka), "tocsin", NAMES.articles)
+        return 0
+
+    assert until(lag, "the lag of the group", 60) == 1
 
 
 def test_the_worker_reads_with_its_rights(kafka: Kafka, tmp_path: Path):
@@ -102,8 +119,8 @@ def test_a_user_without_rights_neither_sees_the_topics_nor_writes_to_them(kafka:
     client.ensure_topics(url(kafka), NAMES, partitions=2, replication=1)
     neighbour = url(kafka, "neighbour", "other")
     assert set(client.partitions(neighbour, NAMES).values()) == {0}
-    with pytest.raises(BrokerError):
-        assert sent(neighbour) == []
+    (error,) = sent(neighbour)
+    assert "TopicAuthorizationFailed" in error
 
 
 @pytest.mark.parametrize("how", ["wrong password", "no TLS", "unknown authority"])
