@@ -25,7 +25,7 @@ from core.errors import BadRecord, LocalStoreError, SourceError
 from core.log import get_logger, mask
 from core.metrics import DEAD_LETTERS, FETCHES, SKIPPED_ENTRIES
 from core.records import CLOCK_TOLERANCE, Article, Trust, domain_owner, sha
-from ingest.articles import RawArticle, build_article
+from ingest.articles import MAX_RAW_CHARS, RawArticle, build_article
 from ingest.companies.gazetteer import Gazetteer
 from ingest.crawl import feeds, identity, pages
 from ingest.crawl.crawler_mailbox import CrawlerMailbox, HeartbeatWriter
@@ -221,21 +221,21 @@ class Crawler:
         if seen.is_refused(each):
             seen.skip(each, "unusable")
             return None
-        mark = fingerprint(each.entry)
+        mark = fingerprint(each.entry) if each.known else None
         if each.known and each.known.fingerprint == mark:
             seen.keep(each)
             return None
         try:
             article = self._article(source, each, now, feed_url, day_first)
         except BadRecord as error:
-            seen.skip(each, "unusable" if clean_text.clean(each.entry.title + each.entry.summary) else "empty")
+            seen.skip(each, "unusable" if clean_text.clean((each.entry.title + each.entry.summary)[:MAX_RAW_CHARS]) else "empty")
             DEAD_LETTERS.labels(error.stage).inc()
             log.warning("entry_refused", source=source.name, entry=(each.entry.guid or each.entry.link)[:200], reason=error.reason)
             return None
         if article is None:
             seen.keep(each, changed=True)
         else:
-            seen.entries.append(SeenEntry(article.id, article.owner, each.keys, mark))
+            seen.entries.append(SeenEntry(article.id, article.owner, each.keys, fingerprint(each.entry) if mark is None else mark))
         return article
 
     def _after(self, source: Source, fetched: Fetched, state: SourceState, now: datetime) -> SourceState:
@@ -279,7 +279,7 @@ class Crawler:
             else:
                 title = title or page.title
                 published = published or page.published
-                body = page.text if len(page.text) > len(clean_text.clean(body)) else body
+                body = page.text if len(page.text) > len(clean_text.clean(body[:MAX_RAW_CHARS])) else body
                 if known is None and each.link and trust == "domain" and body is page.text and registrable_domain(fetched.url) == domain:
                     owner = domain_owner(domain)
         raw = RawArticle(
@@ -340,13 +340,13 @@ def _times(source: Source, entries: Sequence[Identified], now: datetime, day_fir
 def wants_page(source: Source, summary: str) -> bool:
     """Whether the article page has to be fetched."""
     if source.full_text == "when_short":
-        return len(clean_text.clean(summary)) < SHORT_TEXT_CHARS
+        return len(clean_text.clean(summary[:MAX_RAW_CHARS])) < SHORT_TEXT_CHARS
     return source.full_text == "always"
 
 
 def fingerprint(entry: Entry) -> int:
     """63-bit hash of the visible text: changed markup or tracking pixels are no new version."""
-    words = f"{clean_text.clean(entry.title)}\n{clean_text.clean(entry.summary)}"
+    words = f"{clean_text.clean(entry.title[:MAX_RAW_CHARS])}\n{clean_text.clean(entry.summary[:MAX_RAW_CHARS])}"
     return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big") >> 1
 
 
