@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import shutil
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -27,6 +30,8 @@ _ADDRESS = re.compile(r"://[^\s\"'<>]*")
 MAX_VALUE_CHARS, MAX_TRACE_CHARS, MAX_VALUES = 1_000, 20_000, 50
 """Longest text of a log entry, longest traceback, and most values of a list in it. Anybody may cause log entries, before a login too."""
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if code not in (0x09, 0x0A)}
+MAX_LOG_BYTES = 50_000_000
+"""Largest log file of a process that `tocsin up` starts; one older file of the same size is kept."""
 REPEATS, REPEATS_S = 60, 60.0
 """Most entries of one refusal in so many seconds; further ones are counted and the next entry shows their number."""
 
@@ -149,6 +154,23 @@ def configure(form: Literal["auto", "human", "json"] = "auto", level: str = "inf
         "bench",
     ):
         logging.getLogger(package).setLevel(level.upper())
+
+
+def rotate(path: Path, most_bytes: int = MAX_LOG_BYTES) -> bool:
+    """Move the content of a log file to PATH.1, replacing that, once it is larger than `most_bytes`. Returns whether it did.
+
+    Its writers append and keep it open, so it is copied and emptied; lines written in that moment are lost.
+    """
+    try:
+        if path.stat().st_size <= most_bytes:
+            return False
+        older = path.with_name(path.name + ".1")
+        shutil.copyfile(path, older)
+        older.chmod(0o600)
+        os.truncate(path, 0)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def get_logger(name: str) -> Any:

@@ -200,6 +200,9 @@ class Stack:
                 _log.error("supervisor_error", error=repr(error))
 
     def _check_processes(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not stop the supervision
+            for file in (self.log_file, self.log_file.with_name("broker.log")):
+                log.rotate(file)
         self._was_ready = self._was_ready or self.worker.ready()
         if self.broker is not None and (self._restarting_broker or not self.broker.alive):
             self._restart_broker("the broker exited; restarting it and the worker")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.log import MAX_VALUE_CHARS, REPEATS, REPEATS_S, RefusalLog, configure, get_logger, mask, webhook_address
+from core.log import MAX_VALUE_CHARS, REPEATS, REPEATS_S, RefusalLog, configure, get_logger, mask, rotate, webhook_address
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,16 @@ def test_repeated_refusals_are_counted_instead_of_logged():
     moment[0] = REPEATS_S
     log.warning("request_forbidden", path="/y")
     assert entries[-1] == {"event": "request_forbidden", "path": "/y", "suppressed": 500}
+
+
+def test_a_log_file_is_rotated_by_size_while_it_is_written(tmp_path: Path):
+    path = tmp_path / "worker.log"
+    assert not rotate(path, 100)
+    with path.open("ab", buffering=0) as writer:
+        writer.write(b"old\n" * 30)
+        assert rotate(path, 100)
+        writer.write("新\n".encode())
+    assert path.read_text("utf-8") == "新\n"
+    assert (tmp_path / "worker.log.1").read_bytes() == b"old\n" * 30
+    assert (tmp_path / "worker.log.1").stat().st_mode & 0o777 == 0o600
+    assert not rotate(path, 100)
