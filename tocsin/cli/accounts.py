@@ -15,7 +15,7 @@ from domain.accounts import FREE, ROLES, Role
 from domain.passwords import one_time
 from domain.tokens import Token
 from storage.store import Store
-from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, plain, print_json, results, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, echo, opened_store, person, plain, print_json, results, table_of
 
 NAME = click.argument("name")
 NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME...")
@@ -52,7 +52,7 @@ def list_users(ctx: click.Context, as_json: bool) -> None:
             print_json({**row, "failed_logins": failures.count if failures else 0, "sessions": sessions})
         return
     if not found:
-        click.echo("no accounts; create one with `tocsin users add NAME --role admin`")
+        echo("no accounts; create one with `tocsin users add NAME --role admin`")
         return
     table = table_of("name", "role", "state", "password set (UTC)", "sessions")
     for account, failures, sessions in found:
@@ -77,7 +77,7 @@ def add(ctx: click.Context, name: str, role: str, actor: str | None) -> None:
     with _changed(ctx) as people:
         account = people.make(name, cast("Role", role), password)
         people.add(account, actor=person(actor))
-    click.echo(f"created {account.name} ({account.role}); initial password: {password}")
+    echo(f"created {account.name} ({account.role}); initial password: {password}")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users role 王芳 admin")
@@ -89,7 +89,7 @@ def role(ctx: click.Context, name: str, role: str, actor: str | None) -> None:
     """Change the role of an account."""
     with _changed(ctx) as people:
         account = people.set_role(name, cast("Role", role), actor=person(actor))
-    click.echo(f"{account.name} now has the role {account.role}")
+    echo(f"{account.name} now has the role {account.role}")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users passwd 王芳")
@@ -101,7 +101,7 @@ def passwd(ctx: click.Context, name: str, actor: str | None) -> None:
     password = one_time()
     with _changed(ctx) as people:
         account = people.set_password(name, password, actor=person(actor), must_change=True)
-    click.echo(f"new password of {account.name}: {password}")
+    echo(f"new password of {account.name}: {password}")
 
 
 @users.command(cls=ExampleCommand, examples="tocsin users disable 王芳 lee\ntocsin users disable 王芳 --hand-over lee")
@@ -169,7 +169,7 @@ def _for_each(ctx: click.Context, names: Sequence[str], do: Callable[[AccountSer
     """Call `do` for each account and print its result."""
     with _changed(ctx) as people:
         for name in names:
-            click.echo(do(people, name))
+            echo(do(people, name))
 
 
 @contextmanager
@@ -220,8 +220,8 @@ def create(ctx: click.Context, name: str, scopes: Sequence[str], lasts: str | No
     secret, token = new_token(name, scopes, author=person(actor), now=now, expires_at=now + parse_duration(lasts) if lasts else None)
     with opened_store(ctx) as (_, store):
         AuditedActions(store, lambda: now, lambda: token.author).add_token(token)
-    click.echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); the secret is shown only once:", err=True)
-    click.echo(secret)
+    echo(f"token {token.id[:10]} ({', '.join(token.scopes)}); the secret is shown only once:", err=True)
+    echo(secret)
 
 
 @tokens.command("list", cls=ExampleCommand, examples="tocsin tokens list\ntocsin tokens list --all --json")
@@ -240,7 +240,7 @@ def list_tokens(ctx: click.Context, everything: bool, as_json: bool) -> None:
             print_json(token_out(token))
         return
     if not found:
-        click.echo("no tokens; create one with `tocsin tokens create`")
+        echo("no tokens; create one with `tocsin tokens create`")
         return
     table = table_of("id", "name", "scopes", "created by", "expires (UTC)", "last used (UTC)", "state")
     for token in found:
@@ -261,7 +261,7 @@ def revoke(ctx: click.Context, ident: str, actor: str | None) -> None:
     with opened_store(ctx) as (_, store):
         token = _token(store, ident)
         AuditedActions(store, lambda: now, lambda: name).revoke_token(token.id)
-    click.echo(f"token {token.id[:10]} ({token.name}) is revoked")
+    echo(f"token {token.id[:10]} ({token.name}) is revoked")
 
 
 @tokens.command("hand-over", cls=ExampleCommand, examples="tocsin tokens hand-over 3f9c21 lee --who 王芳")
@@ -274,7 +274,7 @@ def hand_over(ctx: click.Context, ident: str, name: str, actor: str | None) -> N
     with opened_store(ctx) as (_, store):
         moved = _people(store).hand_over([_token(store, ident)], name, actor=person(actor))
     for token in moved:
-        click.echo(f"token {token.id[:10]} ({token.name}) now belongs to {name}")
+        echo(f"token {token.id[:10]} ({token.name}) now belongs to {name}")
 
 
 def _token(store: Store, ident: str) -> Token:
@@ -325,7 +325,7 @@ def list_entries(ctx: click.Context, since: str, actor: str, action: str, target
             print_json(entry)
         return
     if not found:
-        click.echo(f"no audit entries since {since}")
+        echo(f"no audit entries since {since}")
         return
     table = table_of("when (UTC)", "actor", "from", "action", "target", "before", "after")
     for entry in found:

@@ -10,7 +10,7 @@ import msgspec
 from core.log import mask, webhook_address
 from core.settings import Settings, Webhook, rows
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, console, echo, print_json, results, settings_of, table_of
 
 
 @click.command(
@@ -27,14 +27,14 @@ def migrate(ctx: click.Context, check: bool) -> None:
     finally:
         store.close()
     for name in names:
-        click.echo(f"{'missing' if check else 'applied'} {name}")
+        echo(f"{'missing' if check else 'applied'} {name}")
     if not names:
-        click.echo("the tables are up to date")
+        echo("the tables are up to date")
     if settings.broker != "embedded" and not check:
         from ingest.kafka.client import ensure_topics
 
         ensure_topics(settings.broker, wiring.names(settings), partitions=settings.partitions, replication=settings.replication)
-        click.echo(f"topics exist: {', '.join(wiring.names(settings))}")
+        echo(f"topics exist: {', '.join(wiring.names(settings))}")
     if check and names:
         sys.exit(1)
 
@@ -68,15 +68,15 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 def settings(ctx: click.Context, as_json: bool) -> None:
     """List all settings with their defaults and descriptions."""
     if as_json:
-        click.echo(mask(msgspec.json.encode(_without_secrets(settings_of(ctx))).decode()))
+        echo(mask(msgspec.json.encode(_without_secrets(settings_of(ctx))).decode()))
         return
     for title, kind in (
         ("Settings (in the TOML file, or as the environment variable TOCSIN_NAME)", None),
         ("Fields of a [[webhooks]] table", Webhook),
     ):
-        click.echo(f"{title}:")
+        echo(f"{title}:")
         for row in rows(kind) if kind else rows():
-            click.echo(f"  {row.name} = {row.default or '(required)'}\n      {row.help}")
+            echo(f"  {row.name} = {row.default or '(required)'}\n      {row.help}")
 
 
 def _without_secrets(settings: Settings) -> Settings:

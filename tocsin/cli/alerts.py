@@ -13,7 +13,7 @@ from actions.audited_actions import AuditedActions
 from core.errors import Conflict
 from domain.alert_lifecycle.silences import SEVERITIES
 from domain.alert_lifecycle.verdicts import KINDS, VERDICTS
-from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, plain, print_json, results, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, echo, opened_store, person, plain, print_json, results, table_of
 
 if TYPE_CHECKING:
     from core.records import Alert
@@ -65,13 +65,13 @@ def list_(ctx: click.Context, state: str | None, since: str, limit: int, as_json
         ]
         soon = ending_soon(store.silences.all(since=now), now)
     for each in soon:
-        click.echo(plain(f"silence {_short(each.id)} of {each.author} ends at {_time(each.until)} UTC: {each.comment}"), err=True)
+        echo(plain(f"silence {_short(each.id)} of {each.author} ends at {_time(each.until)} UTC: {each.comment}"), err=True)
     if as_json:
         for view in found:
             print_json(view.public())
         return
     if not found:
-        click.echo(f"no {f'{state} ' if state else ''}alerts since {since}")
+        echo(f"no {f'{state} ' if state else ''}alerts since {since}")
         return
     table = table_of("id", "when (UTC)", "severity", "series", "state", "by", "muted")
     for view in found:
@@ -226,7 +226,7 @@ def silence(
     if as_json:
         print_json(one)
     else:
-        click.echo(plain(f"silence {_short(one.id)} until {_time(one.ends_at)} UTC: {', '.join(one.series)}"))
+        echo(plain(f"silence {_short(one.id)} until {_time(one.ends_at)} UTC: {', '.join(one.series)}"))
 
 
 @alerts.command(cls=ExampleCommand, examples="tocsin alerts silences\ntocsin alerts silences --ended --json")
@@ -243,7 +243,7 @@ def silences(ctx: click.Context, ended: bool, as_json: bool) -> None:
             print_json({**msgspec.to_builtins(each), "state": each.state(now)})
         return
     if not found:
-        click.echo("no silences")
+        echo("no silences")
         return
     table = table_of("id", "state", "until (UTC)", "series", "rules", "severity", "author", "comment")
     for each in found:
@@ -268,7 +268,7 @@ def unsilence(ctx: click.Context, ident: str, actor: str | None) -> None:
         if one.state(now) == "ended":
             raise Conflict(f"silence {_short(one.id)} already ended at {_time(one.until)} UTC{_ender(one)}")
         AuditedActions(store, lambda: now, lambda: name).end_silence(one.id)
-    click.echo(f"silence {_short(one.id)} ended")
+    echo(f"silence {_short(one.id)} ended")
 
 
 def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, actor: str | None, text: str) -> None:
@@ -282,7 +282,7 @@ def _do(ctx: click.Context, ids: Sequence[str], kind: EventKind, actor: str | No
         actions.act_on([alert.id for alert in found], kind, text, lambda: states(store, settings, found, now))
     to = f" to {text or 'no one'}" if kind == "assigned" else ""
     for alert in found:
-        click.echo(plain(f"{_short(alert.id)} {alert.series}: {kind}{to} by {name}"))
+        echo(plain(f"{_short(alert.id)} {alert.series}: {kind}{to} by {name}"))
 
 
 def _print_details(found: AlertDetails) -> None:
@@ -312,7 +312,7 @@ def _print_details(found: AlertDetails) -> None:
     needed = set(alert.why.decisive_article_ids) if alert.why else set()
     lines += [f"{'*' if item.id in needed else ' '} {_time(item.published_at)}  {item.source}: {item.title}" for item in alert.evidence]
     for line in lines:
-        click.echo(plain(line))
+        echo(plain(line))
     rows: list[tuple[datetime, str, str, str]] = [(each.at, each.actor, each.kind, each.text) for each in found.events]
     together = {group.subject: f", {_together(group)}" for group in found.groups}
     for sent in found.deliveries:

@@ -11,7 +11,7 @@ import msgspec
 
 from core.errors import InvalidInput
 from tocsin.cli.archives import interruptible, parse_zone, progress_bars
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, progress_printer, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, echo, print_json, progress_printer, results, settings_of, table_of
 from tocsin.cli.topics import ours
 
 STREAMS = click.option(
@@ -402,7 +402,7 @@ def _show(result: Any, as_json: bool) -> None:
         print_json(result)
         return
     for name, value in msgspec.to_builtins(result).items():
-        click.echo(f"{name}: {value}")
+        echo(f"{name}: {value}")
 
 
 COMMANDS = (bench,)

@@ -17,7 +17,7 @@ from core.errors import BadRecord, InvalidInput, ModelError
 from core.series import series_name as name_of
 from core.series import topic_series
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, echo, print_json, results, settings_of, table_of
 
 if TYPE_CHECKING:
     from ingest.companies.gazetteer import Gazetteer
@@ -256,7 +256,7 @@ def build(ctx: click.Context, symbols: str, out: str) -> None:
         Path(out).write_bytes(to_listings(company for company in built if company.key not in known))
     else:
         Path(out).write_text(to_toml(built), encoding="utf-8")
-    click.echo(f"wrote {len(built)} companies to {out}: {len(built) - len(known)} new")
+    echo(f"wrote {len(built)} companies to {out}: {len(built) - len(known)} new")
 
 
 @companies.command(cls=ExampleCommand, examples="tocsin companies link 'Apple Inc.'\ntocsin companies link --json 贵州茅台")
@@ -271,7 +271,7 @@ def link(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             print_json({"name": name, "company": found.key if found else None})
         else:
-            click.echo(f"{name}: {f'{found.key} {found.name_en}' if found else 'no unique company'}")
+            echo(f"{name}: {f'{found.key} {found.name_en}' if found else 'no unique company'}")
 
 
 COMMANDS = (classify, explain, companies)

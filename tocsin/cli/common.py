@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,6 +129,15 @@ def plain(text: str) -> str:
     return "".join(each if each.isprintable() else " " if each.isspace() else "\ufffd" for each in text)
 
 
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters other than line ends and tabs, and characters that change the direction: terminals act on them."""
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print text on stdout or stderr; the only output of commands besides tables. Whatever a terminal would act on is replaced."""
+    click.echo(_UNSAFE.sub("\ufffd", text), err=err)
+
+
 def print_json(value: Any) -> None:
     """One JSON object on one line of stdout."""
-    click.echo(msgspec.json.encode(value).decode())
+    echo(msgspec.json.encode(value).decode())

@@ -12,7 +12,7 @@ import msgspec
 from actions.account_service import COMMAND_LINE
 from core.errors import InvalidInput
 from storage.store import AuditEntry
-from tocsin.cli.common import ExampleCommand, ExampleGroup, opened_store, person, print_json, progress_printer, results, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, echo, opened_store, person, print_json, progress_printer, results, table_of
 
 if TYPE_CHECKING:
     from storage.store import DeadLetter, Store
@@ -53,7 +53,7 @@ def list_(ctx: click.Context, stage: str | None, state: Any, limit: int, as_json
             print_json(_public(letter))
         return
     if not found:
-        click.echo(f"no {state} dead letters")
+        echo(f"no {state} dead letters")
         return
     table = table_of("name", "when", "stage", "reason")
     for letter in found:
@@ -75,7 +75,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
         print_json(_public(letter))
         return
     for key, value in _public(letter).items():
-        click.echo(f"{key}: {value}")
+        echo(f"{key}: {value}")
 
 
 @dead_letters.command(cls=ExampleCommand, examples="tocsin dead-letters replay articles/0/123\ntocsin dead-letters replay --stage model")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tocsin.cli.common import ExampleCommand, ExampleGroup, settings_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, echo, settings_of
 
 
 @click.group(
@@ -48,7 +48,7 @@ def join(ctx: click.Context, /, data: Path, files: tuple[Path, ...], out: Path) 
     annotations = [annotation for path in files or label_files() for annotation in read_label_file(path)]
     rows = join_texts(annotations, data / "stream")
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf8")
-    click.echo(f"joined {len(rows)} of {len(annotations)} annotations to their texts: {out}")
+    echo(f"joined {len(rows)} of {len(annotations)} annotations to their texts: {out}")
 
 
 @labels.command(cls=ExampleCommand, examples="tocsin labels contrast --out contrast.jsonl")
@@ -70,7 +70,7 @@ def contrast(ctx: click.Context, /, per_template: int, seed: int, held_out: bool
         for sentence in generate(seed, per_template, held_out=held_out)
     ]
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf8")
-    click.echo(f"wrote {len(rows)} sentences to {out}")
+    echo(f"wrote {len(rows)} sentences to {out}")
 
 
 COMMANDS = (labels,)

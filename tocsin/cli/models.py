@@ -15,7 +15,7 @@ from actions.audited_actions import AuditedActions
 from core.errors import BadRecord, InvalidInput, NotFound
 from storage.tables.labels import Label
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, ExampleGroup, print_json, progress_printer, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, echo, print_json, progress_printer, results, settings_of, table_of
 
 
 @click.group(cls=ExampleGroup, examples="tocsin models list\ntocsin models promote VERSION\ntocsin models rollback")
@@ -77,9 +77,7 @@ def promote(ctx: click.Context, version: str, why: str, actor: str | None, as_js
     if as_json:
         print_json({"champion": version, "from": event.origin if event else version, "changed": event is not None})
     else:
-        click.echo(
-            f"{version} is {'now' if event else 'already'} the champion" + (f"; before: {event.origin or 'damaged'}" if event else "")
-        )
+        echo(f"{version} is {'now' if event else 'already'} the champion" + (f"; before: {event.origin or 'damaged'}" if event else ""))
 
 
 @models.command(cls=ExampleCommand, examples='tocsin models rollback --why "classifies every recall as neutral"')
@@ -93,7 +91,7 @@ def rollback(ctx: click.Context, why: str, actor: str | None, as_json: bool) -> 
     if as_json:
         print_json({"champion": event.version, "from": event.origin, "changed": True})
     else:
-        click.echo(f"{event.version} is now the champion; the previous champion was {event.origin or 'damaged'}")
+        echo(f"{event.version} is now the champion; the previous champion was {event.origin or 'damaged'}")
 
 
 @click.command(
@@ -158,7 +156,7 @@ def label(
         print_json(labels)
         return
     for each in labels:
-        click.echo(f"labelled: {each.task}{' towards ' + each.company if each.company else ''} is {', '.join(each.labels) or 'none'}")
+        echo(f"labelled: {each.task}{' towards ' + each.company if each.company else ''} is {', '.join(each.labels) or 'none'}")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -244,7 +242,7 @@ def refresh(
         print_json(outcome)
         return
     for line in describe_outcome(outcome):
-        click.echo(line)
+        echo(line)
 
 
 def _user(actor: str | None) -> str:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from core.errors import InvalidInput, ModelError, NotFound, StoreError
 from tocsin import wiring
 from tocsin.cli.classify import decode_text
-from tocsin.cli.common import ExampleCommand, ExampleGroup, console, print_json, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, console, echo, print_json, results, settings_of, table_of
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -69,7 +69,7 @@ def add(ctx: click.Context, key: str, name_en: str, name_zh: str, examples: str 
     with console.status("learning"):
         learn(ours(settings), wiring.topics_dir(settings), topic, background(stored_texts(settings)))
     how = f"{len(texts)} examples" if texts else "its description"
-    click.echo(f"topic {key} learned from {how}; workers load it when they are restarted")
+    echo(f"topic {key} learned from {how}; workers load it when they are restarted")
 
 
 @topics.command(name="list", cls=ExampleCommand, examples="tocsin topics list --json")
@@ -99,7 +99,7 @@ def remove(ctx: click.Context, key: str) -> None:
 
     if not remove_topic(wiring.topics_dir(settings_of(ctx)), key):
         raise NotFound(f"no topic {key!r}; see `tocsin topics list`")
-    click.echo(f"topic {key} removed; workers drop it when they are restarted")
+    echo(f"topic {key} removed; workers drop it when they are restarted")
 
 
 @topics.command(cls=ExampleCommand, examples="tocsin topics test rare_earths tomorrow.txt --json")

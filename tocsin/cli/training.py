@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from core.errors import ModelError, NotFound
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, console, print_json, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, console, echo, print_json, results, settings_of, table_of
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -110,7 +110,7 @@ def train(
     sentences = tuple(read_rows(contrast)) if contrast is not None else ()
     inputs = Run(rows, sentences, teachers=teachers, logs=logs, resume=resume)
     manifest = run(data, out, now=datetime.now(UTC), options=options, start=start, run=inputs)
-    click.echo(f"wrote {manifest.version} to {out}")
+    echo(f"wrote {manifest.version} to {out}")
 
 
 @click.command(cls=ExampleCommand, examples="tocsin calibrate --data ~/data --start ~/models/mine --out ~/models/mine-2")
@@ -129,7 +129,7 @@ def calibrate(ctx: click.Context, /, data: Path, start: Path, out: Path, version
 
     settings_of(ctx)
     manifest = recalibrate(data, start, out, now=datetime.now(UTC), version=version or out.name, priors=priors)
-    click.echo(f"wrote {manifest.version} to {out}")
+    echo(f"wrote {manifest.version} to {out}")
 
 
 @click.command(
@@ -159,7 +159,7 @@ def average(ctx: click.Context, /, data: Path, starts: tuple[tuple[Path, float],
     if not sum(share for _, share in starts):
         raise click.BadParameter("at least one weight must be greater than 0", param_hint="--start")
     manifest = run(data, starts, out, now=datetime.now(UTC), version=version or out.name)
-    click.echo(f"wrote {manifest.version} to {out}")
+    echo(f"wrote {manifest.version} to {out}")
 
 
 TASKS = ("sentiment", "company", "topic", "risk", "materiality", "entities")
@@ -335,7 +335,7 @@ def model_card(
         wanted = ScoreboardPlan(_names(baselines), _names(fine_tune), noise, only=_names(only), options=options)
         paths = write_card(collect_results(classifier, folder_of(settings), folder, cache, wanted), out)
     for path in paths:
-        click.echo(str(path))
+        echo(str(path))
 
 
 def folder_of(settings: Settings) -> Path:

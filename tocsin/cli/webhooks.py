@@ -12,7 +12,7 @@ from core.errors import InvalidInput, NotFound, SettingsError
 from core.settings import Settings
 from storage.store import Store
 from tocsin import wiring
-from tocsin.cli.common import ExampleCommand, ExampleGroup, person, print_json, results, settings_of, table_of
+from tocsin.cli.common import ExampleCommand, ExampleGroup, echo, person, print_json, results, settings_of, table_of
 
 
 @click.group(cls=ExampleGroup, examples="tocsin webhooks list\ntocsin --config tocsin.toml webhooks test")
@@ -70,7 +70,7 @@ def test(ctx: click.Context, endpoints: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             print_json(delivery)
         else:
-            click.echo(f"{delivery.endpoint}: {delivery.error or f'delivered ({delivery.status})'}")
+            echo(f"{delivery.endpoint}: {delivery.error or f'delivered ({delivery.status})'}")
     if any(not delivery.delivered for delivery in made):
         ctx.exit(1)
 
@@ -102,7 +102,7 @@ def replay(ctx: click.Context, endpoint: str, ids: tuple[str, ...], failed: bool
             requested = service.replay_failed(endpoint, actions)
         else:
             requested = service.replay(endpoint, [_subject(store, alert.id, endpoint) for alert in find(store, ids)], actions)
-    click.echo(f"{endpoint}: {requested} will be sent again")
+    echo(f"{endpoint}: {requested} will be sent again")
 
 
 def _subject(store: Store, alert_id: str, endpoint: str) -> str:
