@@ -61,7 +61,7 @@ def test_an_open_data_folder_of_an_earlier_version_is_closed_when_it_is_used(tmp
     assert wiring.data_dir(Settings(data_dir=str(folder))).stat().st_mode & 0o777 == 0o700
 
 
-def test_doctor_closes_what_others_could_read_and_says_so(tmp_path: Path):
+def test_doctor_closes_what_others_could_read_and_reports_it(tmp_path: Path):
     folder = tmp_path / "data"
     (folder / "store" / "表").mkdir(parents=True)
     (folder / "store" / "表" / "accounts.bin").write_text("hash")
