@@ -184,14 +184,17 @@ class FeedPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """A feed to be added: the fields of a [[sources]] table that the page asks for."""
+    """A feed to be added: the fields of a [[sources]] table, of which the page asks for some."""
 
     name: str
     url: str
+    kind: str = "auto"
     language: str = ""
     genre: str = "news"
     interval_s: float = 120.0
+    timezone: str = "UTC"
     full_text: str = "never"
+    max_items: int = 200
 
 
 class FeedService(Protocol):

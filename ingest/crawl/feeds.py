@@ -25,7 +25,7 @@ _REFERENCE = re.compile(r"&#(?:[xX]0*([0-9a-fA-F]+)|0*([0-9]+));?")
 _AMPERSAND = re.compile(
     r"(<!\[CDATA\[.*?(?:\]\]>|\Z))|&(?:(amp|lt|gt|quot|apos|#\d{1,20}|#[xX][0-9a-fA-F]{1,20})|([A-Za-z][A-Za-z0-9]{1,31}));|&", re.DOTALL
 )
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class Entry(NamedTuple):
@@ -79,7 +79,7 @@ def read(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -
         text = decode(data, charset_of(content_type))
     except BadRecord as error:
         raise SourceError(f"{url}: {error}") from error
-    text = without_excess_marks(_from_first_element(_xml_text(text), url))
+    text = without_excess_marks(_from_first_element(xml_text(text), url))
     try:
         parsed = _feedparser().parse(
             io.BytesIO(text.encode("utf-8")),  # feedparser would open bytes that look like a path
@@ -94,13 +94,13 @@ def read(data: bytes, *, url: str, content_type: str = "", kind: str = "auto") -
         raise SourceError(f"{url}: the response is neither RSS nor Atom")
     if (kind == "rss" and version.startswith("atom")) or (kind == "atom" and version.startswith("rss")):
         raise SourceError(f"{url}: is {version}, but the source's kind is {kind!r}")
-    feed_info = {name: _NOT_XML.sub("", str(parsed.feed.get(name) or "")) for name in ("title", "language")}
+    feed_info = {name: NOT_XML.sub("", str(parsed.feed.get(name) or "")) for name in ("title", "language")}
     return ParsedFeed(version, feed_info["title"], feed_info["language"], [_entry(entry, url) for entry in parsed.entries])
 
 
-def _xml_text(text: str) -> str:
+def xml_text(text: str) -> str:
     """Keep only characters allowed in XML, with every "&" escaped; join surrogate pairs ("&#55357;", as Java and Windows write emoji)."""
-    text = _AMPERSAND.sub(_escaped, _REFERENCE.sub(_referred, _NOT_XML.sub("", text)))
+    text = _AMPERSAND.sub(_escaped, _REFERENCE.sub(_referred, NOT_XML.sub("", text)))
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
@@ -123,7 +123,7 @@ def _referred(reference: re.Match[str]) -> str:
         return ""
     if 0xD800 <= number < 0xE000 or is_mark(chr(number)):
         return chr(number)
-    return "" if _NOT_XML.match(chr(number)) else reference.group()
+    return "" if NOT_XML.match(chr(number)) else reference.group()
 
 
 def _from_first_element(text: str, url: str) -> str:
@@ -199,9 +199,9 @@ def _limit(parser: Any) -> None:
 
 def _entry(entry: Any, url: str) -> Entry:
     def words(*names: str) -> str:
-        return _NOT_XML.sub("", str(next((entry[name] for name in names if entry.get(name)), "")))
+        return NOT_XML.sub("", str(next((entry[name] for name in names if entry.get(name)), "")))
 
-    contents = [_NOT_XML.sub("", str(content.get("value") or "")) for content in entry.get("content") or ()]
+    contents = [NOT_XML.sub("", str(content.get("value") or "")) for content in entry.get("content") or ()]
     own = max([words("summary"), *contents], key=len)
     videos = [media for media in entry.get("media_content") or () if f"{media.get('medium')} {media.get('type')}".find("video") >= 0]
     others = ("dc_description", "itunes_summary", "itunes_subtitle", *(("media_description",) if videos or entry.get("yt_videoid") else ()))

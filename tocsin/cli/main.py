@@ -24,11 +24,13 @@ from tocsin.cli import (
     models,
     rules,
     run,
+    sources,
     topics,
     training,
     watchlists,
     webhooks,
 )
+from tocsin.cli.common import echo
 
 DEBUG_VARIABLE = "TOCSIN_DEBUG"
 
@@ -53,6 +55,7 @@ for module in (
     accounts,
     alerts,
     webhooks,
+    sources,
     watchlists,
     rules,
     dead_letters,
@@ -98,5 +101,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report_error(message: str, status: int, error: BaseException) -> int:
     if os.environ.get(DEBUG_VARIABLE):
         raise error
-    click.echo(f"tocsin: {mask(message)}", err=True)
+    echo(f"tocsin: {mask(message)}", err=True)
     return status

@@ -1,4 +1,4 @@
-"""Preview, add and remove feeds on the dashboard, with the crawler's fetcher and parser."""
+"""Preview, add and remove feeds on the dashboard and the command line, with the crawler's fetcher and parser."""
 
 from __future__ import annotations
 
@@ -42,10 +42,25 @@ INTERVALS_S = (60, 120, 300, 600, 900, 1800, 3600)
 
 
 class StoredFeedService:
-    """Implements dashboard.services.FeedService."""
+    """Implements dashboard.services.FeedService.
 
-    def __init__(self, settings: Settings, store: Store, now: Callable[[], datetime], *, timeout_s: float = PREVIEW_TIMEOUT_S) -> None:
+    Args:
+        given: the sources of the file, if this process reads it; otherwise those that a crawler reported are known.
+        address: origin of the audit entries.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        now: Callable[[], datetime],
+        *,
+        given: Sequence[Source] = (),
+        address: str = ADDRESS,
+        timeout_s: float = PREVIEW_TIMEOUT_S,
+    ) -> None:
         self._settings, self._store, self._now, self._timeout_s = settings, store, now, timeout_s
+        self._given, self._address = {source.name: source.url for source in given}, address
         self._slots = threading.BoundedSemaphore(MAX_PREVIEWS)
 
     def preview(self, url: str, actor: str) -> FeedPreview:
@@ -60,8 +75,8 @@ class StoredFeedService:
             took_s = time.monotonic() - began
         finally:
             self._slots.release()
-            AccountService(self._store, self._now).audit(actor, "feed previewed", mask(address[:500]), address=ADDRESS)
-        return preview_of(found, fetched, address, self._known(), self._now(), took_s)
+            AccountService(self._store, self._now).audit(actor, "feed previewed", mask(address[:500]), address=self._address)
+        return preview_of(found, fetched, address, self.known(), self._now(), took_s)
 
     def add(self, feed: NewFeed, actor: str) -> None:
         """Add a feed to the crawler. Raises UserError, StoreError."""
@@ -71,7 +86,7 @@ class StoredFeedService:
         source = source_of(row, "feed")
         if source.interval_s < MIN_INTERVAL_S:
             raise InvalidInput(f"interval_s: {source.interval_s:g} s is too short; the minimum is {MIN_INTERVAL_S:g} s")
-        known = self._known()
+        known = self.known()
         if source.name in known:
             raise Conflict(f"a source named {source.name!r} already exists")
         duplicate = _duplicate(source.url, known)
@@ -81,7 +96,7 @@ class StoredFeedService:
             raise Conflict(f"the limit of {MAX_FEEDS} added feeds is reached; put further feeds into a sources file")
         body = msgspec.json.encode(row).decode()
         self._store.feeds.put(Feed(name=source.name, url=source.url, body=body, actor=actor, at=self._now()))
-        AccountService(self._store, self._now).audit(actor, "feed added", source.name, after=mask(body), address=ADDRESS)
+        AccountService(self._store, self._now).audit(actor, "feed added", source.name, after=mask(body), address=self._address)
 
     def remove(self, name: str, actor: str) -> None:
         """Remove an added feed. Raises UserError, StoreError."""
@@ -89,11 +104,11 @@ class StoredFeedService:
         if feed is None:
             raise NotFound(f"{name[:100]!r} was not added on the dashboard; sources of a file are removed there")
         self._store.feeds.put(msgspec.structs.replace(feed, removed=True, actor=actor, at=self._now()))
-        AccountService(self._store, self._now).audit(actor, "feed removed", name, before=mask(feed.body), address=ADDRESS)
+        AccountService(self._store, self._now).audit(actor, "feed removed", name, before=mask(feed.body), address=self._address)
 
-    def _known(self) -> dict[str, str]:
-        """Name to address of all current sources."""
-        listed = {visit.source: visit.url for visit in self._store.visits.all() if visit.origin == "file"}
+    def known(self) -> dict[str, str]:
+        """Name to address of all current sources. Raises StoreError."""
+        listed = self._given | {visit.source: visit.url for visit in self._store.visits.all() if visit.origin == "file"}
         return listed | {feed.name: feed.url for feed in self._store.feeds.all()}
 
     def _fetch(self, url: str) -> Fetched:
