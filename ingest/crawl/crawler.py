@@ -32,6 +32,7 @@ from ingest.crawl.crawler_mailbox import CrawlerMailbox, HeartbeatWriter
 from ingest.crawl.feeds import Entry
 from ingest.crawl.fetcher import Fetched, Fetcher
 from ingest.crawl.identity import Identified
+from ingest.crawl.parsers import InProcess, Parsers
 from ingest.crawl.sources import Source, SourceList
 from ingest.kafka.outbox import Outbox, SeenEntry, SourceState
 from ingest.text import clean_text, dates
@@ -73,6 +74,7 @@ class Crawler:
         gazetteer: finds companies in texts.
         workers: how many sources are visited at the same time.
         mailbox: exchange with the store: feeds added on the dashboard, records of visits; None for neither.
+        parsers: parses what was fetched; None parses in the threads of the crawler.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Crawler:
         *,
         workers: int = 8,
         mailbox: CrawlerMailbox | None = None,
+        parsers: Parsers | None = None,
     ) -> None:
         self._source_list = SourceList(sources, mailbox)
         self._heartbeat = HeartbeatWriter(mailbox, outbox)
         self.sources = self._source_list.sources()
         self._fetcher = fetcher
+        self._parsers = parsers or InProcess()
         self._outbox = outbox
         self._gazetteer = gazetteer
         self._workers = workers
@@ -187,7 +191,7 @@ class Crawler:
         if fetched.not_modified:
             self._outbox.put([], source=source.name, state=after, now=now)
             return Visit(source.name, "not_modified")
-        entries = feeds.parse(fetched.body, url=fetched.url, content_type=fetched.content_type, kind=source.kind)
+        entries = self._parsers.feed(fetched.body, url=fetched.url, content_type=fetched.content_type, kind=source.kind).entries
         keys = [identity.keys_of(entry) for entry in entries]
         known = self._outbox.seen(source.name, keys)
         document = identity.identify(entries, keys, known)
@@ -268,7 +272,7 @@ class Crawler:
             try:
                 private = source.allow_private and is_same_server(entry.link, source.url)
                 fetched = self._fetcher.get(entry.link, allow_private=private, limit=pages.MAX_PAGE_BYTES)
-                page = pages.extract(fetched.body, url=fetched.url, content_type=fetched.content_type)
+                page = self._parsers.page(fetched.body, url=fetched.url, content_type=fetched.content_type)
             except SourceError as error:
                 log.info("page_failed", source=source.name, error=str(error))
                 if self._stopping.is_set():

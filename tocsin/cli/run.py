@@ -157,6 +157,7 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
     from ingest.crawl.crawler import Crawler
     from ingest.crawl.crawler_mailbox import CrawlerMailbox
     from ingest.crawl.fetcher import Fetcher
+    from ingest.crawl.parsers import ParserPool
     from ingest.crawl.sources import load_sources
     from ingest.kafka.outbox import Outbox
     from ingest.kafka.producer import BoundedProducer
@@ -186,7 +187,8 @@ def crawl(ctx: click.Context, sources: str | None) -> None:
                 stack.enter_context(running_bridge(path, lambda: contextlib.closing(wiring.make_store(settings, migrate=False))))
             fetcher = stack.enter_context(contextlib.closing(Fetcher()))
             mailbox = stack.enter_context(contextlib.closing(CrawlerMailbox(path)))
-            Crawler(feeds, fetcher, outbox, gazetteer, mailbox=mailbox).run(stop)
+            parsers = stack.enter_context(contextlib.closing(ParserPool()))
+            Crawler(feeds, fetcher, outbox, gazetteer, mailbox=mailbox, parsers=parsers).run(stop)
     finally:
         stop.set()
         thread.join()

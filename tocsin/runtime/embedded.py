@@ -162,10 +162,15 @@ class Stack:
         from ingest.crawl.crawler import Crawler
         from ingest.crawl.crawler_mailbox import CrawlerMailbox
         from ingest.crawl.fetcher import Fetcher
+        from ingest.crawl.parsers import ParserPool
 
-        path = wiring.data_dir(self.settings) / MAILBOX_FILE
-        with contextlib.closing(Fetcher()) as fetcher, contextlib.closing(CrawlerMailbox(path)) as mailbox:
-            Crawler(self._sources, fetcher, self.outbox, wiring.make_gazetteer(self.settings), mailbox=mailbox).run(self._stop)
+        path, gazetteer = wiring.data_dir(self.settings) / MAILBOX_FILE, wiring.make_gazetteer(self.settings)
+        with (
+            contextlib.closing(Fetcher()) as fetcher,
+            contextlib.closing(CrawlerMailbox(path)) as mailbox,
+            contextlib.closing(ParserPool()) as parsers,
+        ):
+            Crawler(self._sources, fetcher, self.outbox, gazetteer, mailbox=mailbox, parsers=parsers).run(self._stop)
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
         """Wait until the worker has loaded its model and joined the consumer group. Raises TocsinError on failure or timeout."""

@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from core.settings import Settings
 from dashboard.services import FeedEntry, FeedPreview, FeedProblem, NewFeed
 from ingest.crawl import feeds
 from ingest.crawl.fetcher import Fetched, Fetcher
+from ingest.crawl.parsers import ParserPool
 from ingest.crawl.sources import Source, source_of
 from ingest.text import clean_text, dates
 from ingest.text.urls import canonical
@@ -71,8 +72,9 @@ class StoredFeedService:
         try:
             began = time.monotonic()
             fetched = self._fetch(address)
-            found = feeds.read(fetched.body, url=fetched.url, content_type=fetched.content_type)
             took_s = time.monotonic() - began
+            with closing(ParserPool(processes=1)) as parsers:
+                found = parsers.feed(fetched.body, url=fetched.url, content_type=fetched.content_type)
         finally:
             self._slots.release()
             AccountService(self._store, self._now).audit(actor, "feed previewed", mask(address[:500]), address=self._address)
