@@ -134,7 +134,7 @@ class _Process:
 
     def __init__(self) -> None:
         pipe = subprocess.PIPE
-        command = [sys.executable, "-m", "ingest.crawl.parsers"]
+        command = [sys.executable, "-P", "-m", "ingest.crawl.parsers"]  # -P: no module of the current folder
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True)
         self.documents = 0
 
