@@ -296,7 +296,7 @@ class Client:
         try:
             return msgspec.json.decode(response.content, type=kind)
         except (msgspec.DecodeError, ValueError) as error:
-            raise ApiError(response.status_code, f"{method} {path}: not a response of this API: {error}") from error
+            raise ApiError(response.status_code, f"{method} {path}: the response is not one of this API: {error}") from error
 
 
 _KINDS: dict[str, Any] = {"score": types.ScoreEvent, "alert": Alert, "gap": types.GapEvent}

@@ -145,7 +145,7 @@ NUMBERS = [(Score, "p_negative"), (Score, "topics"), (Alert, "observed"), (Alert
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "2106-02-07T06:28:16Z", "9999-12-31T23:59:59-12:00"])
 def test_a_time_out_of_bounds_is_rejected(kind: type[Any], field: str, moment: str):
     shown = {"id": "a", "title": "t", "url": "", "source": "s", "published_at": moment, "p_negative": 0.5}
-    with pytest.raises(BadRecord, match=f"{kind.__name__}: .* lies outside 1971 to 2100|{kind.__name__}: .*out of range"):
+    with pytest.raises(BadRecord, match=f"{kind.__name__}: .* is outside the years 1971 to 2100|{kind.__name__}: .*out of range"):
         decode(msgspec.json.encode(ONE[kind] | {field: [shown] if field == "evidence" else moment}), kind)
 
 
