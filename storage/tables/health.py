@@ -288,7 +288,9 @@ class HealthQueries:
             """
             SELECT source, quantiles(0.5, 0.95)(lag) FROM (
                 SELECT any(source) AS source, min(version) / 1000000 - min(toUInt32(published_at)) AS lag
-                FROM articles WHERE NOT has(flags, 'date') AND published_at >= toDateTime({since:UInt32}) AND fetched_at < published_at + {news:UInt32} GROUP BY id
+                FROM articles WHERE NOT has(flags, 'date') AND published_at >= toDateTime({since:UInt32})
+                    AND fetched_at < published_at + {news:UInt32}
+                GROUP BY id
             )
             GROUP BY source
             """,

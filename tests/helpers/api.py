@@ -28,8 +28,9 @@ from tests.helpers.stores import NOON, alert, scored
 DOCUMENT = openapi.document(ENDPOINTS)
 _REGISTRY: Registry[Any] = Registry().with_resource("urn:api", Resource.from_contents(DOCUMENT, default_specification=DRAFT202012))
 TABLES = (
-    "articles", "article_keys", "lsh_bands", "story_leads", "article_links", "article_revisions", "mentions", "dirty_hours", "alerts", "deliveries",
-    "alert_events", "alert_last_breach", "suppressed_deliveries", "silences", "silence_ends", "labels", "api_tokens", "api_token_ends", "api_token_uses",
+    "articles", "article_keys", "lsh_bands", "story_leads", "article_links", "article_revisions", "mentions", "dirty_hours", "alerts",
+    "deliveries", "alert_events", "alert_last_breach", "suppressed_deliveries", "silences", "silence_ends", "labels", "api_tokens",
+    "api_token_ends", "api_token_uses",
 )  # fmt: skip
 
 VALID_BODIES: dict[str, Any] = {

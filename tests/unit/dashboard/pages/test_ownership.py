@@ -55,8 +55,8 @@ def test_a_source_has_its_trust_and_its_revisions(language: Language, trust: str
 
 def article_view(*earlier: Revision) -> ArticleView:
     score = Score(
-        id="a" * 32, source="wire", language="en", published_at=NOW, story="a" * 32, p_negative=0.1, p_neutral=0.2, p_positive=0.7, topics={},
-        model="m1", scored_at=NOW,
+        id="a" * 32, source="wire", language="en", published_at=NOW, story="a" * 32, p_negative=0.1, p_neutral=0.2, p_positive=0.7,
+        topics={}, model="m1", scored_at=NOW,
     )  # fmt: skip
     version = ArticleVersion(
         url="https://a.example/1", title="Lender wins award", text="", fetched_at=NOW, flags=(), surfaces={}, p_negative=0.1, p_neutral=0.2,

@@ -67,7 +67,9 @@ def test_the_share_has_its_interval_and_that_of_the_others():
     assert "others 34%" in shown and "others 31%" in page(source("few"))
 
 
-@pytest.mark.parametrize(("language", "label"), [("en", "Boilerplate that the model does not read (4)"), ("zh", "模型不读取的固定文字（4）")])
+@pytest.mark.parametrize(
+    ("language", "label"), [("en", "Boilerplate that the model does not read (4)"), ("zh", "模型不读取的固定文字（4）")]
+)
 def test_removed_boilerplate_is_shown_with_its_share_as_plain_text(language: Language, label: str):
     texts = ["北方社5月18日电，", "<script>alert(1)</script>\u202e", "（北方日报）", "| Farhill Online"]
     repeats = [
