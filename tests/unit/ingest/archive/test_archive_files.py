@@ -239,7 +239,7 @@ def test_what_programs_write_for_a_missing_value_is_empty(tmp_path, empty):
 
 @pytest.mark.parametrize("column", ["id", "url"])
 @pytest.mark.parametrize("values", [["7"] * 6, ["1", "2"] * 3])
-def test_columns_that_do_not_tell_articles_apart_identify_nothing(tmp_path, column, values):
+def test_columns_that_do_not_distinguish_articles_are_not_ids(tmp_path, column, values):
     values = [f"https://e.example/{value}" if column == "url" else value for value in values]
     rows = [{column: value, "title": f"Headline {n}", "date": "2026-11-20"} for n, value in enumerate(values)]
     path = written(tmp_path, "a.jsonl", "\n".join(json.dumps(row) for row in rows))
@@ -295,7 +295,7 @@ def test_a_file_without_a_known_column_is_refused_with_what_was_seen(tmp_path):
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_lines_above_the_header_are_skipped_and_said(tmp_path, separator):
+def test_lines_above_the_header_are_skipped_and_counted(tmp_path, separator):
     text = separator.join(["News export"] + [""] * 2) + "\nCreated 2026-11-20, by desk\n\n"
     text += separator.join(["Headline", "Date", "Source"]) + "\n" + separator.join(["Bank cuts", "2026-11-20", "wire"]) + "\n"
     layout = Layout()
@@ -331,7 +331,7 @@ def test_other_kinds_of_files_are_refused_by_name(tmp_path, name, data, words):
         rows_of(written(tmp_path, name, data))
 
 
-def test_a_rejection_says_what_was_seen_and_expected(tmp_path):
+def test_a_rejection_names_what_was_seen_and_expected(tmp_path):
     one, two = (row for row in rows_of(written(tmp_path, "a.csv", "title,text\nok,1\na,b,c\n-,N/A\n")) if isinstance(row, Rejected))
     assert one.line == 3
     assert all(words in one.reason for words in ("3 columns", "header has 2 (title,text)", "separator comma", "'a,b,c'"))
