@@ -39,7 +39,7 @@ demo: .venv/.ready ## Run the system on a simulated newswire: crawl, score, aler
 test: .venv/.ready ## Run all tests, against a real Kafka, ClickHouse and browser where they can be installed
 	@./tests/install
 	@echo "test: running every test"
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS)
 	@echo "test: running the tests that measure time, one after the other"
 	@$(BIN)/python -m pytest -m alone $(or $(ARGS),$$(grep -rl --include="*.py" mark.alone tests)) || [ $$? = 5 ] # 5: ARGS selected none of them
 

@@ -70,7 +70,7 @@ _FOLDED_BLOCKS = (
 )
 """Code points that may have another spelling, besides traditional characters; all others are folded to themselves."""
 _INITIALS = re.compile(
-    rf"(?<![.])(?<!{LETTER})(?:[a-z](?:\.[a-z]){{1,{MAX_INITIALS - 1}}}(?!{LETTER})|[a-z]\.(?: [a-z]\.){{1,{MAX_INITIALS - 1}}})"
+    rf"(?<![.])(?<!{LETTER})(?:[a-z](?:\.[a-z]){{1,{MAX_INITIALS - 1}}}(?!\w)|[a-z]\.(?: [a-z]\.){{1,{MAX_INITIALS - 1}}})"
     rf"\.*(?P<word>{LETTER})?"
 )
 _MAY_BE_INITIALS = re.compile(r"\.(?:[a-z](?![a-z])| [a-z]\.)")

@@ -194,7 +194,7 @@ def test_temporary_rejections_of_the_server_are_retried(server: ClickHouseServer
     reader.disconnect()
     assert refused.value.code == 164
     with pytest.raises(StoreUnavailable, match="code 164"):
-        Server(database.replace("default", "reader", 1))  # connecting creates the database
+        Server(database.replace("default", "reader", 1) + "_new")  # connecting creates a database that is missing
 
 
 def test_memory_errors_of_the_embedded_store_are_retried(tmp_path: Path):

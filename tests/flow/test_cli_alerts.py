@@ -132,7 +132,7 @@ def test_an_alert_is_shown_with_deliveries_and_suppressions(store: Store, capsys
     assert "1 of 900 stories is decisive (*)" in output
     assert [line[:2] for line in output.splitlines() if "wire: " in line] == ["* ", "  "]
     assert "words of the 300 most negative stories: 违约 (8), default (3)" in output and "600519.SH (2)" in output
-    assert "first source: 新浪" in output and "more than the 900 stories" in output
+    assert "first source: 新浪" in output and "more stories than the 900" in output
     (row,) = rows(capsys, "show", A)
     assert (row["why"]["decisive_article_ids"], row["why"]["words"][0]["word"]) == (["e"], "违约")
     assert (row["deliveries"][0]["status"], row["suppressed_deliveries"][0]["cause"], row["inhibited"]["series"]) == (

@@ -90,7 +90,7 @@ def test_reads_are_retried_after_retry_after(store: Store):
     harness, slept = ApiHarness(store, per_minute=2), list[float]()
     with serve(harness.app, "127.0.0.1", 0) as running, Client(running.url, harness.secrets["read"], sleep=slept.append) as client:
         assert len(client.rules()) == len(client.rules()) == 1
-        with pytest.raises(ApiError, match="requests a minute") as refused:
+        with pytest.raises(ApiError, match="requests per minute") as refused:
             client.rules()
     assert refused.value.status == 429
     assert len(slept) == 3

@@ -282,7 +282,7 @@ def test_sources_are_loaded(tmp_path):
         (("full_text", "fulltext"), "unknown field 'fulltext'"),
         (("when_short", "perhaps"), "full_text: Invalid enum value 'perhaps'"),
         (("url =", "urls ="), "unknown field 'urls'"),
-        (("[[sources]]", "[[feeds]]"), "no 'feeds'"),
+        (("[[sources]]", "[[feeds]]"), "unknown key 'feeds'"),
         (("[[sources]]", "sources = 1\n"), r"is not valid TOML|has no \[\[|there is no|only"),
         (("[[", "[["), None),
     ],

@@ -177,7 +177,7 @@ def test_the_next_page_continues_after_the_last_article(browser: BrowserStub):
     assert not set(titles(first)) & set(titles(second))
 
 
-HOSTILE: Sequence[str] = ("' OR 1=1 --", '\\"; DROP TABLE articles; --(((', "{word0:String} %(word0)s", "\x00", "\ud800")
+HOSTILE: Sequence[str] = ("' OR 1=1 --", '\\"; DROP TABLE articles; --(((', "{word0:String} %(word0)s", "\x00")
 
 
 @pytest.mark.parametrize("value", HOSTILE)

@@ -248,7 +248,7 @@ def test_a_curve_shows_feedback_beside_the_test_sets():
     bins = [(0.0, 0.0, 0.0), (10.0, 9.0, 8.0)]
     names = [str(trace.name) for trace in reliability(bins, bins, [(4.0, 3.6, 1.0)], View(), name="en").data]
     assert len(names) == 4
-    assert "people's labels" in names[3]
+    assert "user labels" in names[3]
     assert "0.650" in names[3]
     assert reliability([], [], [], View(language="zh"), name="zh").layout.annotations[0].text == "该语言暂无数据"
 

@@ -111,7 +111,7 @@ def test_saved_rules_are_active_and_audited(service: StoredRuleService, store: S
         (INVALID, ["kind: 'volum'", "no topic 'crdit'"]),
         ("[[rules", ["not valid TOML"]),
         ("[[other]]\nx = 1\n", ["'other'"]),
-        ("x" * (MAX_CHARS + 1), ["too many"]),
+        ("x" * (MAX_CHARS + 1), ["the limit is 100,000"]),
         ("rules = 3\n", [r"[[rules]]"]),
     ],
 )
@@ -169,7 +169,7 @@ def test_the_page_shows_previews_and_saves(service: StoredRuleService, store: St
 
     assert ask("ru-text.value", "ru-text.id", ru_text_id="ru-text")["ru-text"]["value"] == ""
     tried = str(ask("ru-message.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=FLOOD))
-    assert ("1 alerts in the last" if language == "en" else "将触发 1 条告警") in tried
+    assert ("1 alerts in the last" if language == "en" else "会触发 1 条告警") in tried
     rejected = str(ask("ru-message.children", "ru-try.n_clicks", ru_try_n_clicks=1, ru_text_value=INVALID))
     assert "did you mean" in rejected and "✗" in rejected
     kept = ask("ru-saved.children", "ru-save.n_clicks", ru_save_n_clicks=1, ru_text_value=FLOOD, ru_base_data="")

@@ -20,6 +20,7 @@ from core.errors import StoreError, StoreUnavailable
 from core.records import Alert, CompanyScore, MaterialityScore, Score, is_material, sha
 from core.series import MARKET, company_series, facts, is_negative
 from storage.store import ArticleRow, LastAlert, MinuteCounts, PeakRow, SeriesArticle, SourceStories, Store
+from storage.tables.repeats import StoredRepeat
 from stream.detection.evaluator import AlertEvaluator
 from stream.detection.spike_rule import SpikeRule
 from stream.retry import DutyCycle
@@ -46,6 +47,13 @@ class PeakMemory:
         self.rows |= {(peak.series, peak.end): peak for peak in peaks}
 
 
+class NoRepeats:
+    """A store's table of learned boilerplate without rows."""
+
+    def all(self) -> list[StoredRepeat]:
+        return []
+
+
 class Memory:
     """The parts of a store that an AlertEvaluator uses, in memory."""
 
@@ -53,6 +61,7 @@ class Memory:
         self.scores: dict[str, Score] = {}
         self.raised: dict[str, Alert] = {}
         self.peaks = PeakMemory()
+        self.repeats = NoRepeats()
         self.breaches: Counter[str] = Counter()
         self.least = 0.0
         self.mentions = self.alerts = self.articles = self.alert_lifecycle = self
