@@ -46,11 +46,14 @@ def find_stories(store: Store, new: Sequence[Article], leads: Mapping[str, Lead]
     found: dict[str, StoryLead] = {}
     for day in sorted(days):
         since, until = day - STORY_WINDOW, day + timedelta(days=1) + STORY_WINDOW
+        around: dict[int, list[str]] = {}
         for some in chunks(sorted({band for article in days[day] for band in article.lsh_bands})):
-            for band, stories in store.articles.stories(some, since, until).items():
-                stored[band] = list(dict.fromkeys(stored[band] + stories))
-        for ids in chunks(sorted(candidates(days[day], stored) - found.keys())):
+            around |= store.articles.stories(some, since, until)
+        compared = candidates(days[day], around)
+        for ids in chunks(sorted(compared - found.keys())):
             found |= store.articles.leads(ids, since, until)
+        for band, stories in around.items():  # without those whose leads are not read: they would be joined by a shared band
+            stored[band] = list(dict.fromkeys([*stored[band], *(story for story in stories if story in compared)]))
     found |= {each.id: StoryLead(each.published_at, leads[each.id].stored()) for each in new if each.id in leads}
     return _join_links(store, new, assign_stories(new, stored, found))
 

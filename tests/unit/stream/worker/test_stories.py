@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from core.records import Article, sha
 from ingest.text.copies import lead_of
 from ingest.text.near_duplicates import lsh_bands, without_frame
 from storage.store import StoryLead
-from stream.worker.stories import assign_stories, candidates
+from stream.worker.stories import assign_stories, candidates, find_stories
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 FIRMS = 40
@@ -161,6 +163,22 @@ def test_of_many_stories_of_a_template_the_nearest_are_compared():
     found = candidates([copy], stored)
     assert {"near", "s7"} <= found
     assert len(found) == 6
+
+
+def test_in_a_batch_of_several_weeks_no_story_of_another_week_is_joined():
+    """An archive: the stories around one article share a band with another article, which is published ten days later."""
+    bands = {"0": (1,), **dict.fromkeys("abcdef", (1, 2))}
+
+    def stories(wanted: Sequence[int], since: datetime, until: datetime) -> dict[int, list[str]]:
+        return {band: [name for name, own in bands.items() if band in own] for band in wanted if since <= NOON < until and band < 3}
+
+    def leads(names: Sequence[str], since: datetime, until: datetime) -> dict[str, StoryLead]:
+        return {name: StoryLead(NOON, f"{name}\nAnother text about {name}.") for name in names if since <= NOON < until}
+
+    store: Any = SimpleNamespace(articles=SimpleNamespace(stories=stories, leads=leads))
+    early, late = story_article("early", 0, 1, 2), story_article("late", 10 * 24 * 60, 1)
+    found = find_stories(store, [early, late], {each.id: lead_of(each.title, f"The text of {each.title}.") for each in (early, late)})
+    assert found == {early.id: early.id, late.id: late.id}
 
 
 def test_an_article_without_bands_starts_its_own_story():
