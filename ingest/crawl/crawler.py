@@ -42,6 +42,8 @@ from storage.tables.feeds import Outcome, SkipReason
 SHORT_TEXT_CHARS = 280
 """With `full_text = "when_short"` the article page is fetched if the feed's text is shorter than this."""
 
+MAX_SKIPPED = 10_000
+"""Unread entries of one visit that are remembered: a hostile feed has hundreds of thousands, and others at each visit."""
 MAX_BACKOFF_S = 6 * 3600.0
 HOUSEKEEPING = timedelta(hours=6)
 MAILBOX_POLL_INTERVAL = timedelta(seconds=5)
@@ -309,6 +311,7 @@ class _Seen:
 
     def __init__(self, known: Sequence[SeenEntry]) -> None:
         self._skipped_before = {each.id: each.skipped for each in known if each.skipped}
+        self._unread = 0
         self.entries: list[SeenEntry] = []
         self.skipped: Counter[SkipReason] = Counter()
 
@@ -318,7 +321,11 @@ class _Seen:
             self.entries.append(each.known if changed else each.known._replace(keys=each.keys))
 
     def skip(self, each: Identified, reason: SkipReason) -> None:
-        """An entry without an article, counted on the first visit that skips it."""
+        """An entry without an article, counted on the first visit that skips it. Unread ones beyond MAX_SKIPPED leave no trace."""
+        if reason in ("repeated", "passed_over"):
+            if self._unread == MAX_SKIPPED:
+                return
+            self._unread += 1
         entry_id = _skipped_id(each)
         if entry_id not in self._skipped_before:
             self.skipped[reason] += 1

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.crawl.crawler import MAX_SKIPPED, _Seen
 from ingest.crawl.feeds import Entry
 from ingest.crawl.identity import Document, Identified, identify, keys_of, newest
 from ingest.kafka.outbox import EntryKeys, SeenEntry
@@ -262,3 +263,12 @@ def test_without_times_new_entries_are_read_before_old_ones():
 def test_no_entry_is_read_or_passed_over_twice():
     assert newest([], [], 3) == ([], [])
     assert identify([], [], []) == Document([], [])
+
+
+def test_of_a_huge_feed_a_limited_number_of_unread_entries_is_remembered():
+    seen = _Seen([])
+    for number in range(MAX_SKIPPED + 5):
+        seen.skip(Identified(Entry("", "", str(number), "", ""), number, EntryKeys(title=number + 1)), "passed_over")
+    seen.skip(Identified(Entry("", "", "", "", ""), 0, EntryKeys()), "empty")
+    assert len(seen.entries) == MAX_SKIPPED + 1
+    assert seen.skipped == {"passed_over": MAX_SKIPPED, "empty": 1}

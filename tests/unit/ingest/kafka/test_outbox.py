@@ -107,6 +107,16 @@ def test_old_seen_entries_are_deleted(volatile):
     assert volatile.seen("wire", guids(6, 7)) == seen(7)
 
 
+def test_of_a_source_with_too_many_entries_skipped_and_old_ones_are_deleted(volatile):
+    skipped = [each._replace(id=f"skipped {number}", skipped="passed_over") for number, each in enumerate(seen(4, 5, 6))]
+    volatile.put([], source="wire", seen=seen(1), now=NOW)
+    volatile.put([], source="wire", seen=[*seen(2, 3), *skipped], now=NOW + timedelta(days=1))
+    volatile.put([], source="other", seen=seen(1), now=NOW)
+    assert volatile.forget_seen(NOW + timedelta(days=2), most=2) == 4
+    assert volatile.seen("wire", guids(1, 2, 3, 4, 5, 6)) == seen(2, 3)
+    assert volatile.seen("other", guids(1)) == seen(1)
+
+
 def test_full_is_reported_and_counts_survive_a_restart(tmp_path):
     box = Outbox(tmp_path / "o.sqlite", durable_broker=False, max_bytes=500)
     found = [box.full]
