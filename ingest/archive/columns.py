@@ -113,6 +113,8 @@ _DIGITS = re.compile(r"(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?")
 _CUT_MARK = re.compile(r"\s*(?:…|\.\.\.)?\s*\[\+\d+ chars\]\s*$")
 _CODE_MARKS = re.compile(r"[,;|，；、\s]+")
 _MAX_ID_CHARS = 1_000
+_YEAR_1_S = -62_135_596_800
+"""The first second that datetime can hold, since 1970."""
 
 
 class FieldMap(NamedTuple):
@@ -279,7 +281,7 @@ def _moment(value: object) -> str | datetime:
     if isinstance(value, float) and math.isfinite(value) and abs(value) >= 100_000:
         return f"{value:.0f}"
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
-        return datetime.fromtimestamp(value, UTC) if value > -(10**11) else ""
+        return datetime.fromtimestamp(value, UTC) if value >= _YEAR_1_S else ""
     return word(value).strip()
 
 

@@ -286,6 +286,12 @@ def test_numbers_in_a_chinese_column_of_codes_get_their_zeros_back():
     assert [stock.code for stock in stocks_of(1, pad=True)] == ["000001"]
 
 
+@pytest.mark.parametrize("seconds", [-62_135_596_801, -99_999_999_999, -(10**18)])
+def test_a_time_before_the_first_year_costs_the_time_only(tmp_path, seconds):
+    file = written(tmp_path, "old.jsonl", json.dumps({"title": "Bonds fall", "ts": seconds}))
+    assert articles_of(file)[0].flags == ("date",)
+
+
 def test_a_file_without_a_known_column_is_refused_with_what_was_seen(tmp_path):
     with pytest.raises(
         SettingsError, match=r"line 1: no column is known as title or text; the columns are 'a', 'b' \(CSV, separator semicolon"
@@ -309,6 +315,11 @@ def test_chinese_utf_16_without_a_mark_is_found_by_few_zero_bytes(tmp_path):
     for encoding in ("utf-16-le", "utf-16-be"):
         found = articles_of(written(tmp_path, f"{encoding}.csv", text.encode(encoding)))
         assert [article.title for article in found] == ["某银行公布年报"] * 4
+
+
+def test_stray_zero_bytes_do_not_make_a_file_utf_16(tmp_path):
+    file = written(tmp_path, "zero.csv", '"title","text"\n"\0","x"\n"\0","y"\n')
+    assert [article.text for article in articles_of(file)] == ["x", "y"]
 
 
 def test_a_table_without_a_header_is_refused(tmp_path):
