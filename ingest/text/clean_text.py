@@ -122,9 +122,20 @@ def _wide_encoding(head: bytes) -> str:
     even, odd = head[::2].count(0), head[1::2].count(0)
     if max(even, odd) < max(2, 0.005 * len(head)) or 4 * min(even, odd) >= max(even, odd):
         return ""
+    if max(even, odd) < 0.1 * len(head) and _is_utf8(head):  # stray zero bytes: UTF-16 with so few of them is no UTF-8
+        return ""
     name = "utf-16-le" if odd > even else "utf-16-be"
     text = _lenient(head, name) or ""
     return name if "\ufffd" not in text[:-1] and plausible(text[:-1]) else ""
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether the beginning of a text, which may end inside a character, is valid UTF-8."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _guessed(data: bytes, names: list[str]) -> str:
