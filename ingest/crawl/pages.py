@@ -144,14 +144,19 @@ def _is_of_page(node: dict[str, Any], url: str, title: str) -> bool | None:
         return True
     main = node.get("mainEntityOfPage")
     addresses = (node.get("url"), node.get("@id"), main, main.get("@id") if isinstance(main, dict) else None)
-    paths = [_path(address) for address in addresses if isinstance(address, str) and "/" in address]
+    found = [_path(address) for address in addresses if isinstance(address, str) and "/" in address]
+    paths = [path for path in found if path is not None]
     if _path(url) in paths:
         return True
     return False if headline and title and paths else None
 
 
-def _path(address: str) -> str:
-    return urlsplit(address.strip()[:2_000]).path.rstrip("/")
+def _path(address: str) -> str | None:
+    """The path of an address without its last slash; None for what is no address."""
+    try:
+        return urlsplit(address.strip()[:2_000]).path.rstrip("/")
+    except ValueError:  # such as "https://[domain]/", a placeholder of a template
+        return None
 
 
 def _json_ld(html: str) -> Iterator[str]:

@@ -41,6 +41,7 @@ OTHER = '{"@type":"NewsArticle","headline":"Old plant opens","url":"https://news
         ld(f'{{"@type":["WebPage"],"datePublished":"2015-05-05","mainEntity":{OWN},"relatedLink":[{OTHER}]}}'),
         ld('{"@type":"NewsArticle","mainEntityOfPage":{"@id":"https://news.example/plant/"},"datePublished":"2026-11-30T03:00:00Z"}')
         + ld(OTHER),
+        ld('{"@type":"NewsArticle","@id":"https://[domain]/plant","datePublished":"2019-01-02T00:00:00Z"}') + ld(OWN),
         ld(OTHER.replace("NewsArticle", "VideoObject")) + ld(OWN.replace("NewsArticle", "https://schema.org/ReportageNewsArticle")),
         '<meta property="article:published_time" content="2026-11-30T03:00:00Z"><meta name="date" content="2019-01-02">',
     ],
