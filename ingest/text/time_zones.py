@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone, tzinfo
-from functools import cache
+from functools import lru_cache
 from string import ascii_lowercase
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -123,7 +123,7 @@ def _offset(text: str) -> tzinfo | None:
     return timezone(-offset if text[0] == "-" else offset)
 
 
-@cache
+@lru_cache(1_024)
 def _iana(name: str) -> tzinfo | None:
     for spelled in (name, "/".join(part.title() for part in name.split("/"))):
         try:
@@ -133,7 +133,7 @@ def _iana(name: str) -> tzinfo | None:
     return None
 
 
-@cache
+@lru_cache(1_024)
 def _rare(name: str) -> tzinfo | None:
     """An abbreviation of three or more letters that dateparser knows."""
     if not name.isalpha() or len(name) < 3:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.text import dates
+from ingest.text import dates, time_zones
 from tests.helpers.shared_data import shared_dir
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -208,3 +208,11 @@ def test_other_spellings_round_trip(moment, zone_name):
 def test_any_text_is_answered(text):
     found = dates.parse(text, SHANGHAI, NOW)
     assert found is None or found.tzinfo is UTC
+
+
+def test_invented_zones_of_a_hostile_feed_are_not_remembered_for_ever():
+    for number in range(2_000):
+        letters = "".join(chr(ord("a") + number // 26**place % 26) for place in range(3))
+        dates.read(f"2026-11-30 03:00 Nowhere/{letters}", UTC, NOW)
+    assert time_zones._iana.cache_info().currsize <= 1_024
+    assert time_zones._rare.cache_info().maxsize is not None
