@@ -101,6 +101,7 @@ class AccountService:
         if disabled and hand_over_to:
             if self.get(hand_over_to).name == account.name:
                 raise Conflict(f"{account.name} cannot receive its own tokens: name another account")
+            self._check_other_admin(account, msgspec.structs.replace(account, disabled=True))
             self.hand_over(self.tokens_of(account, self._store.tokens.all()), hand_over_to, actor=actor, address=address)
         account = self._change(account, actor, "account disabled" if disabled else "account enabled", address, disabled=disabled)
         if disabled:
@@ -206,11 +207,15 @@ class AccountService:
     def _change(self, account: Account, actor: str, action: str, address: str = COMMAND_LINE, **values: object) -> Account:
         changed = msgspec.structs.replace(account, **values)
         with self._change_lock:  # two admins who demote each other at the same time: one of them stays
-            if _is_active_admin(account) and not _is_active_admin(changed) and not self._has_other_admin(account.name):
-                raise Conflict(f"{account.name} is the last admin: make another account an admin first")
+            self._check_other_admin(account, changed)
             self._store.accounts.put(changed)
         self.audit(actor, action, account.name, before=account.public(), after=changed.public(), address=address)
         return changed
+
+    def _check_other_admin(self, account: Account, changed: Account) -> None:
+        """Raises Conflict if the change leaves no admin."""
+        if _is_active_admin(account) and not _is_active_admin(changed) and not self._has_other_admin(account.name):
+            raise Conflict(f"{account.name} is the last admin: make another account an admin first")
 
     def _has_other_admin(self, name: str) -> bool:
         return any(_is_active_admin(each) and each.name != name for each in self._store.accounts.all())

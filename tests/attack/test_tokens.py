@@ -71,6 +71,14 @@ def test_tokens_are_handed_over_by_name_to_an_account_that_may_have_them(store: 
     assert store.tokens.all()[0].author == "root"
 
 
+def test_the_last_admin_keeps_its_tokens_when_it_cannot_be_disabled(store: Store, people: AccountService):
+    people.set_disabled("root", True, actor="王芳")
+    add_token(store, "reader", "read")
+    with pytest.raises(Conflict, match="last admin"):
+        people.set_disabled("王芳", True, actor="王芳", hand_over_to="lee")
+    assert store.tokens.all()[0].author == "王芳"
+
+
 def test_a_demoted_account_loses_the_tokens_that_outrank_it(store: Store, people: AccountService):
     add_token(store, "ops", "admin")
     add_token(store, "reader", "read")
