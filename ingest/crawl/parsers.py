@@ -99,16 +99,22 @@ class ParserPool:
         return answer.page
 
     def close(self) -> None:
-        """End the free processes; those at work end with their document."""
+        """End the free processes; those at work end with their document. Later calls raise SourceError."""
         self._closed = True
+        free: list[_Process | None] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                if (process := self._free.get_nowait()) is not None:
-                    process.end()
+                free.append(self._free.get_nowait())
+        for process in free:
+            if process is not None:
+                process.end()
+            self._free.put(None)  # whoever waits for it is refused
 
     def _ask(self, request: _Request) -> _Answer:
         process = self._free.get()
         try:
+            if self._closed:
+                raise SourceError(f"{request.url}: the parsers are closed")
             if process is not None and process.has_ended():
                 process.end()
                 process = None

@@ -48,6 +48,13 @@ def test_a_killed_process_is_replaced(pool: ParserPool):
     assert len(pool.feed(FEED.encode(), url="https://a.example/f").entries) == 1
 
 
+def test_a_closed_pool_refuses_documents_instead_of_waiting():
+    pool = ParserPool(processes=1)
+    pool.close()
+    with pytest.raises(SourceError, match="the parsers are closed"):
+        pool.feed(FEED.encode(), url="https://a.example/f")
+
+
 def test_the_common_path_costs_little_more_than_in_process(pool: ParserPool):
     data = FEED.replace("</item>", "</item>" + "<item><title>x</title></item>" * 50).encode()
     for each in (pool, InProcess()):
