@@ -15,15 +15,13 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
-from core.records import NEWEST, OLDEST
+from core.records import CLOCK_TOLERANCE, NEWEST, OLDEST
 from core.untrusted_text import normalize
 from ingest.text.date_names import FILLERS, ORDINALS, is_weekday, month_of, weekday_of
 from ingest.text.time_zones import ZONE_AFTER_TIME, ZONE_BEFORE_DATE, Zone, zone_of
 
 MAX_CHARS = 120
 """Longer texts are cut: no time is as long."""
-CLOCK_ERROR = timedelta(minutes=10)
-"""A time is in the future from here on; clocks of sources differ by some minutes."""
 
 
 class ParsedTime(NamedTuple):
@@ -183,7 +181,7 @@ def _order(text: str, zone: tzinfo, now: datetime) -> bool | None:
     one, two, three = int(found["one"]), int(found["two"]), found["three"]
     if len(three) == 2 or one == two:
         return None
-    latest = (now + CLOCK_ERROR).astimezone(zone).date() + timedelta(days=1)
+    latest = (now + CLOCK_TOLERANCE).astimezone(zone).date() + timedelta(days=1)
     as_day, as_month = (_day(int(three), month, day_of_month, latest) for month, day_of_month in ((two, one), (one, two)))
     return None if (as_day is None) == (as_month is None) else as_day is not None
 
@@ -386,7 +384,7 @@ class _Reader:
 
     def _three(self, one: int, two: int, three: str, mark: str, zone: Zone) -> date | None:
         """A date of three numbers, the year not first, or of two digits."""
-        latest = (self._now + CLOCK_ERROR).astimezone(zone.zone).date() + timedelta(days=1)
+        latest = (self._now + CLOCK_TOLERANCE).astimezone(zone.zone).date() + timedelta(days=1)
         year = int(three) + (0 if len(three) == 4 else 2000 if int(three) < 70 else 1900)
         as_day, as_month = _day(year, two, one, latest), _day(year, one, two, latest)
         if self._day_first is not None and (as_day or as_month):
@@ -400,7 +398,7 @@ class _Reader:
     def _nearest(self, day: date, time: _TimeOfDay | None, zone: Zone, *, step: int) -> ParsedTime | None:
         """The latest such moment that is not in the future."""
         found = self._at(day, time, zone, relative=True)
-        late = found is not None and found.at > self._now + CLOCK_ERROR
+        late = found is not None and found.at > self._now + CLOCK_TOLERANCE
         return self._at(day - timedelta(days=step), time, zone, relative=True) if late else found
 
     def _at(self, day: date, time: _TimeOfDay | None, zone: Zone, *, relative: bool) -> ParsedTime | None:
