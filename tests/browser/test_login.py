@@ -27,7 +27,7 @@ def test_the_first_login_sets_a_password_shows_the_overview_and_logs_out(strange
     assert "#" not in page.driver.current_url, "the password is removed from the address"
     page.press("button[type=submit].main")
     page.wait_for_text("h1", "Change your password")
-    page.wait_for_text(".muted", "set by another person")
+    page.wait_for_text(".muted", "set by someone else")
     one_time = site.ids["link"].rpartition(":")[2]
     fill(page, old=one_time, new=CHOSEN, again=CHOSEN + "!")
     page.wait_for_text("#error", "differ")

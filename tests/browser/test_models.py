@@ -65,7 +65,7 @@ def test_an_admin_promotes_and_rolls_back_after_confirming(admin: Page, site: Si
     admin.wait(lambda: not admin.all("#mo-question"), "the question is gone")
     admin.choose("#mo-which", LOSER)
     admin.press("#mo-do-promote")
-    admin.wait_for_text("#mo-question", f"Replace {SECOND} by {LOSER}?")
+    admin.wait_for_text("#mo-question", f"Replace {SECOND} with {LOSER}?")
     admin.wait_for_text("#mo-question", "lost 3.1 points")
     admin.wait_for_text("#mo-champion", SECOND)
     admin.find("#mo-why").send_keys("对手更好 <b>x</b>")

@@ -40,7 +40,7 @@ def test_an_analyst_tests_a_feed_whose_words_stay_words(page: Page, site: Site):
     page.open("sources?lang=zh")
     page.find("#sr-url").send_keys(site.ids["feed"], Keys.ENTER)
     page.wait_for_text("#sr-found", "Harbour dredging resumes")
-    page.wait_for_text("#sr-found", "2 条中有 2 条没有有效时间")
+    page.wait_for_text("#sr-found", "2 条中有 2 条缺少有效时间")
     page.wait_for_text("#sr-found", "Pier Gazette")
     assert page.js("return window.hacked") is None
     assert page.all("#sr-found script, #sr-add, #sr-remove") == []
