@@ -58,7 +58,6 @@ def test_a_test_message_reaches_every_format_and_no_secret_is_shown(
     assert bodies["/hook"]["type"] == "alert.test" and bodies["/hook/am"]["version"] == "4"
     assert main(["--config", str(config), "settings", "--json"]) == 0
     shown = capsys.readouterr().out
-    assert USER.partition("@")[0] in shown
     assert not any(secret in shown for secret in (FEISHU, DINGTALK, "p%40ss", "t0ken", "k3y"))
 
 
