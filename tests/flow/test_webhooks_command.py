@@ -13,7 +13,7 @@ import pytest
 
 from stream.delivery.formats import FORMATS
 from tests.helpers.chat_servers import DingTalk, Feishu, Slack, WeCom
-from tests.helpers.mail_server import LOGIN, PEM, USER, MailServer, parse_mail
+from tests.helpers.mail_server import LOGIN, PEM, MailServer, parse_mail
 from tests.helpers.webhook_server import WebhookServer
 from tocsin.cli import main
 
