@@ -24,7 +24,7 @@ from tests.helpers.terminal import Terminal
 
 CHOSEN = "seven grey herons"
 BREAKS_S = 240.0
-"""Timeout for the alert of the crisis, also on a very busy machine; on an idle one it takes forty seconds."""
+"""Timeout for the alert of the crisis. It takes a minute on two idle cores; beside other tests the model may need longer than this."""
 CHINESE = re.compile(r"[\u4e00-\u9fff]{4}")
 RULE = '[[rules]]\nname = "our own rule"\nkind = "volume"\nseries = ["sector:*"]\nover = 3\nwindow = "1h"\n'
 
@@ -62,6 +62,7 @@ def to(page: Page, address: str, ready: str) -> None:
     page.find(ready)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_from_the_first_login_to_an_exported_search(demo: Terminal, driver: webdriver.Chrome, tmp_path: Path):
     link = demo.expect(r"(http://127\.0\.0\.1:\d+/)login#demo:([a-z0-9-]{19})")
