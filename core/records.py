@@ -362,10 +362,14 @@ def sha(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def hash63(text: str) -> int:
+    """63-bit BLAKE2b hash of a text, which fits the signed and unsigned integer columns of both stores."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
+
+
 def text_fingerprint(title: str, text: str) -> int:
     """The fingerprint of an article with this title and text."""
-    digest = hashlib.blake2b(f"{title}\n{text}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    return hash63(f"{title}\n{text}")
 
 
 def source_owner(source: str) -> str:

@@ -11,7 +11,6 @@ before its server's Retry-After has passed.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import threading
 from collections import Counter
@@ -24,7 +23,7 @@ from typing import NamedTuple
 from core.errors import BadRecord, LocalStoreError, SourceError
 from core.log import get_logger, mask
 from core.metrics import DEAD_LETTERS, FETCHES, SKIPPED_ENTRIES
-from core.records import CLOCK_TOLERANCE, Article, Trust, domain_owner, sha
+from core.records import CLOCK_TOLERANCE, Article, Trust, domain_owner, hash63, sha
 from ingest.articles import MAX_RAW_CHARS, RawArticle, build_article
 from ingest.companies.gazetteer import Gazetteer
 from ingest.crawl import feeds, identity, pages
@@ -358,7 +357,7 @@ def wants_page(source: Source, summary: str) -> bool:
 def fingerprint(entry: Entry) -> int:
     """63-bit hash of the visible text: changed markup or tracking pixels are no new version."""
     words = f"{clean_text.clean(entry.title[:MAX_RAW_CHARS])}\n{clean_text.clean(entry.summary[:MAX_RAW_CHARS])}"
-    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big") >> 1
+    return hash63(words)
 
 
 def backoff_s(interval_s: float, failures: int, retry_after_s: float | None) -> float:

@@ -10,14 +10,13 @@ the first of link, guid, and all fields together that no other entry has. Nothin
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from core.records import article_id, sha, source_owner
+from core.records import article_id, hash63, sha, source_owner
 from ingest.crawl.feeds import Entry
 from ingest.kafka.outbox import EntryKeys, SeenEntry
 from ingest.text.urls import canonical, page_key
@@ -79,7 +78,7 @@ def keys_of(entry: Entry) -> EntryKeys:
 
 def _hash(text: str) -> int:
     """63 bits; 0 for no text."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1 if text else 0
+    return hash63(text) if text else 0
 
 
 def identify(entries: Sequence[Entry], keys: Sequence[EntryKeys], seen: Iterable[SeenEntry]) -> Document:

@@ -12,13 +12,13 @@ holds the two together.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zlib
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from core.records import hash63
 from ingest.text.copies import headline_key
 
 PERMUTATIONS = 64
@@ -76,7 +76,7 @@ def lsh_bands(title: str, text: str) -> tuple[int, ...]:
     """
     body = without_frame(text)
     headline = headline_key(title, body)
-    own = (int.from_bytes(hashlib.blake2b(headline.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 1,) if headline else ()
+    own = (hash63(headline),) if headline else ()
     tokens = _tokens(body)
     if len(tokens) < 2 * MIN_TOKENS:
         tokens = _tokens(f"{title} {body}" if title and title not in text else text or title)

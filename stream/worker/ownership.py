@@ -6,7 +6,6 @@ article ─▶ link ─▶ articles of other owners with the link ─▶ their s
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -14,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from core.records import Article, sha
+from core.records import Article, hash63, sha
 from ingest.text.urls import page_key
 from storage.store import LinkedArticle
 from stream.worker.batches import RawMessage
@@ -53,7 +52,7 @@ def separate_owners(articles: Sequence[tuple[RawMessage, Article]], owners: Mapp
 def link_of(article: Article) -> int:
     """63-bit hash of the link of an article; 0 for none, and for the first page of a site."""
     key = page_key(article.url)
-    return _hash(key) if key else 0
+    return hash63(key) if key else 0
 
 
 def linked_article(article: Article, story: str) -> LinkedArticle:
@@ -61,7 +60,7 @@ def linked_article(article: Article, story: str) -> LinkedArticle:
     return LinkedArticle(
         link=link_of(article),
         id=article.id,
-        owner=_hash(article.revised_by),
+        owner=hash63(article.revised_by),
         story=story,
         published_at=int(article.published_at.timestamp()),
         stands=article.counts and (story == article.id or article.trust == "domain"),
@@ -107,7 +106,3 @@ def _is_shared(articles: Sequence[LinkedArticle]) -> bool:
     """Whether one owner has several of the articles with a link."""
     owners = [each.owner for each in articles]
     return len(set(owners)) < len(owners)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1

@@ -91,7 +91,7 @@ def minted(harness: ApiHarness, secret: str, name: str, *scopes: str, expires_at
     return harness.request("POST", "/tokens", body, secret=secret)
 
 
-def test_a_minted_token_neither_outranks_nor_outlives_its_parent(store: Store):
+def test_a_created_token_has_no_wider_scopes_and_no_later_expiry_than_its_parent(store: Store):
     harness = ApiHarness(store)
     try:
         harness.now = AT
